@@ -1,0 +1,206 @@
+"""Progress, cancel, checkpoints and seeds of one long job.
+
+Two rules make a killed job resumable to the same bytes:
+
+1. Every random draw comes from `Job.generator(stage, step)`: a function of the seed, the stage and
+   the step alone, so there is no generator state to save.
+2. Everything else a stage carries from step to step is one `Checkpointable`, written by
+   `Job.steps` as safetensors (temporary file, then rename).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from .errors import Cancelled
+
+if TYPE_CHECKING:
+    import torch
+
+CHECKPOINT_EVERY_S = 15.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One progress event. `preview` is the path of a PNG, or empty."""
+
+    stage: str
+    step: int
+    steps: int
+    elapsed_s: float
+    eta_s: float
+    message: str = ""
+    preview: str = ""
+
+
+Listener = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """The listener that says nothing."""
+
+
+class Checkpointable(Protocol):
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """Everything the stage carries between steps, by name."""
+        ...
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take back what `tensors` gave."""
+        ...
+
+
+class Stepper:
+    """A module and its Adam-type optimizer as one `Checkpointable`."""
+
+    def __init__(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.module, self.optimizer = module, optimizer
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        import torch
+
+        out = {f"module.{k}": v.detach().contiguous() for k, v in self.module.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            for key, value in state.items():
+                out[f"optimizer.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
+        return out
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self.module.load_state_dict(
+            {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
+        )
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".", 2)
+                state.setdefault(int(index), {})[key] = value.clone()
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+class Job:
+    """One run: its seed, its listener, its cancel flag, and the folder its checkpoints live in.
+
+    Args:
+        folder: Where checkpoints go; None keeps nothing (tests, short calls).
+        seed: Any integer; two jobs with the same seed and inputs give the same bytes on a CPU.
+        listener: Called on the caller's thread, at most some times a second.
+        cancel: Set it from any thread or signal handler; the job raises `Cancelled` at the next step.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        seed: int = 0,
+        listener: Listener = silent,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        self.folder, self.seed, self.listener = folder, seed, listener
+        self.cancel = cancel or threading.Event()
+        self.timings_s: dict[str, float] = {}
+        self.notes: list[str] = []
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def generator(self, stage: str, step: int = 0) -> torch.Generator:
+        """A CPU generator that depends on seed, stage and step alone."""
+        import torch
+
+        digest = hashlib.sha256(f"{self.seed}/{stage}/{step}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+
+    def note(self, sentence: str) -> None:
+        """A sentence that the user should see (also kept for `head.json`)."""
+        self.notes.append(sentence)
+        self.listener(Progress("note", 0, 0, 0.0, 0.0, sentence))
+
+    def steps(
+        self, stage: str, count: int, state: Checkpointable | None = None, message: str = ""
+    ) -> Iterator[int]:
+        """Yield the steps of `stage` that are still to do, restoring and saving `state` on the way.
+
+        Raises:
+            Cancelled: the cancel flag was set; `state` has been saved.
+        """
+        first, spent = self._restore(stage, state)
+        began = saved = shown = time.monotonic()
+        for step in range(first, count):
+            self._stop_if_cancelled(stage, step, state, spent + time.monotonic() - began)
+            now = time.monotonic()
+            if now - shown > 0.2 or step == first:
+                rate = (now - began) / max(step - first, 1)
+                eta = rate * (count - step) if step > first else 0.0
+                self.listener(Progress(stage, step, count, spent + now - began, eta, message))
+                shown = now
+            if state is not None and step > first and now - saved > CHECKPOINT_EVERY_S:
+                self._save(stage, step, state, spent + now - began)
+                saved = now
+            yield step
+        elapsed = spent + time.monotonic() - began
+        self.timings_s[stage] = elapsed
+        if state is not None and first < count:
+            self._save(stage, count, state, elapsed)
+        self.listener(Progress(stage, count, count, elapsed, 0.0, message))
+
+    def remember(self, stage: str, compute: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """The result of a stage without steps: loaded if it was computed before, else computed and kept."""
+        from safetensors.torch import load_file
+
+        self._stop_if_cancelled(stage, 0, None, 0.0)
+        path = self._path(stage)
+        if path is not None and path.is_file():
+            return load_file(path)
+        began = time.monotonic()
+        self.listener(Progress(stage, 0, 1, 0.0, 0.0))
+        result = {k: v.detach().cpu().contiguous() for k, v in compute().items()}
+        elapsed = time.monotonic() - began
+        self.timings_s[stage] = elapsed
+        if path is not None:
+            _write(path, result, {})
+        self.listener(Progress(stage, 1, 1, elapsed, 0.0))
+        return result
+
+    def _path(self, stage: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{stage}.safetensors"
+
+    def _stop_if_cancelled(
+        self, stage: str, step: int, state: Checkpointable | None, elapsed_s: float
+    ) -> None:
+        if not self.cancel.is_set():
+            return
+        if state is not None:
+            self._save(stage, step, state, elapsed_s)
+        raise Cancelled("cancelled; run the same command with --resume to go on from here")
+
+    def _save(self, stage: str, step: int, state: Checkpointable, elapsed_s: float) -> None:
+        path = self._path(stage)
+        if path is not None:
+            tensors = {k: v.detach().cpu().contiguous() for k, v in state.tensors().items()}
+            _write(path, tensors, {"step": str(step), "elapsed_s": f"{elapsed_s:.3f}"})
+
+    def _restore(self, stage: str, state: Checkpointable | None) -> tuple[int, float]:
+        path = self._path(stage)
+        if state is None or path is None or not path.is_file():
+            return 0, 0.0
+        from safetensors import safe_open
+
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state.restore({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+        return int(metadata["step"]), float(metadata["elapsed_s"])
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata=metadata)
+    os.replace(temporary, path)
