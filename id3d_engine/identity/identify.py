@@ -1,0 +1,100 @@
+"""Photos of one person -> their identity: embed each, leave out who does not belong, average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .encoders import Encoder, load_encoder
+from .faces import choose_face
+from .identity import Identity
+from .photo import load_photo
+
+Notes = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Embedded:
+    name: str
+    embedding: NDArray[np.float32]
+
+
+def identify(
+    photos: Sequence[Path | str] | Path | str,
+    encoder: str | Encoder = "dlib",
+    notes: Notes = lambda sentence: None,
+) -> Identity:
+    """Embed the photos of one person and average what agrees.
+
+    Args:
+        photos: One path or several (PNG, JPEG, WebP); several make the identity steadier.
+        encoder: `"dlib"`, `"arcface"`, or an encoder that is already loaded.
+        notes: Called with sentences that the user should see: which of several faces was taken,
+            which photo was left out and why, and the encoder's licence notice.
+
+    Raises:
+        InputError: no photo was given, one cannot be read, none has a usable face, or the photos
+            show different people with no majority.
+        MissingDependency: the encoder's package or weights are not installed.
+    """
+    paths = [Path(photos)] if isinstance(photos, str | Path) else [Path(photo) for photo in photos]
+    if not paths:
+        raise InputError("no photo was given: name at least one photo of the person")
+    model = load_encoder(encoder) if isinstance(encoder, str) else encoder
+    if model.notice:
+        notes(model.notice)
+    embedded = _embed_all(paths, model, notes)
+    kept = _agreeing(embedded, model, notes)
+    mean = np.mean([photo.embedding for photo in kept], axis=0, dtype=np.float64)
+    if model.unit_length:
+        mean /= np.linalg.norm(mean)
+    return Identity(mean.astype(np.float32), model.name, len(kept))
+
+
+def _embed_all(paths: list[Path], encoder: Encoder, notes: Notes) -> list[_Embedded]:
+    """Photos without a usable face are left out with a note, unless nothing remains."""
+    images = [load_photo(path) for path in dict.fromkeys(paths)]
+    embedded, problems = [], []
+    for path, image in zip(dict.fromkeys(paths), images, strict=True):
+        try:
+            face, remark = choose_face(encoder.faces(image), path.name)
+        except InputError as error:
+            problems.append(error)
+            continue
+        if remark:
+            notes(remark)
+        embedded.append(_Embedded(path.name, encoder.embed_face(image, face)))
+    if not embedded:
+        raise problems[0]
+    for problem in problems:
+        notes(f"a photo was left out: {problem}")
+    return embedded
+
+
+def _agreeing(photos: list[_Embedded], encoder: Encoder, notes: Notes) -> list[_Embedded]:
+    """The majority that shows one person: all within `encoder.same_person` of the most central photo."""
+    points = np.stack([photo.embedding for photo in photos]).astype(np.float64)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    near = apart < encoder.same_person
+    # Most neighbours first, then the smallest distance to them.
+    centre = min(range(len(photos)), key=lambda i: (-near[i].sum(), apart[i][near[i]].sum()))
+    kept = [photo for photo, same in zip(photos, near[centre], strict=True) if same]
+    if len(kept) * 2 <= len(photos):
+        i, j = np.unravel_index(apart.argmax(), apart.shape)
+        raise InputError(
+            f"the photos show different people ({photos[i].name} and {photos[j].name} are "
+            f"{apart[i, j]:.2f} apart, one person stays below {encoder.same_person:.2f}): "
+            "use photos of one person"
+        )
+    for index, photo in enumerate(photos):
+        if not near[centre][index]:
+            notes(
+                f"{photo.name} was left out: it seems to show somebody else "
+                f"(distance {apart[centre, index]:.2f}, one person stays below {encoder.same_person:.2f})"
+            )
+    return kept
