@@ -1,0 +1,171 @@
+"""Adapter files: `geometry.safetensors` + `geometry.json`, `albedo.safetensors` + `albedo.json`.
+
+    save_adapter(adapter, config, folder)                  # writes both, weights in fp16
+    adapter, config = load_adapter(unet, folder, "geometry")
+
+Keys of the tensors: `image_proj.*` as in IP-Adapter-FaceID, and `layers.PATH.*`, PATH being the
+UNet's own name of the attention layer with dots written as slashes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+
+from ..errors import InputError
+from ..expressions import EXPRESSION_NAMES
+from .adapters import Adapter, AdapterSizes
+from .prompts import check_domain
+
+SCHEMA = 1
+UNET_FILE = Path("unet") / "diffusion_pytorch_model.safetensors"
+
+NORMAL_MAPS = "OpenGL camera space (x right, y up, z to the viewer), (n+1)/2, black background"
+ALBEDO_MAPS = "sRGB albedo without shading, black background"
+
+
+@dataclass
+class AdapterConfig:
+    """What `geometry.json` / `albedo.json` holds.
+
+    Attributes:
+        domain: "geometry" or "albedo".
+        base: Folder name or hub id of the base.
+        base_sha256: Of the base's UNet file; empty skips the check.
+        identity_encoder, identity_dimension, identity_tokens: Who reads faces, and into what.
+        resolution: Pixels a side.
+        prediction: "epsilon" or "v_prediction", as in the base's scheduler.
+        rank, projector_width: See `AdapterSizes`.
+        lambda_id, lambda_exp: Default strengths of the two added attentions.
+        expressions: The vocabulary it was trained on, FaceWarehouse names.
+        image_convention: What a pixel means.
+        training: Free facts on the data and the run.
+        metrics: Held-out figures.
+    """
+
+    domain: str
+    identity_encoder: str
+    identity_dimension: int
+    base: str = ""
+    base_sha256: str = ""
+    identity_tokens: int = 4
+    resolution: int = 256
+    prediction: str = "v_prediction"
+    rank: int = 24
+    projector_width: int | None = None
+    lambda_id: float = 1.0
+    lambda_exp: float = 1.0
+    expressions: tuple[str, ...] = EXPRESSION_NAMES
+    image_convention: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        check_domain(self.domain)
+        self.expressions = tuple(self.expressions)
+        if not self.image_convention:
+            self.image_convention = NORMAL_MAPS if self.domain == "geometry" else ALBEDO_MAPS
+
+    @property
+    def sizes(self) -> AdapterSizes:
+        return AdapterSizes(self.identity_dimension, self.identity_tokens, self.rank, self.projector_width)
+
+
+def save_adapter(
+    adapter: Adapter, config: AdapterConfig, folder: Path, dtype: torch.dtype = torch.float16
+) -> None:
+    """Write `DOMAIN.safetensors` and `DOMAIN.json` into `folder`, each by a temporary file and rename."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in adapter.state_dict().items()}
+    weights, settings = (folder / f"{config.domain}{suffix}" for suffix in (".safetensors", ".json"))
+    partial = weights.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"format": "pt", "schema": str(config.schema)})
+    os.replace(partial, weights)
+    partial.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, settings)
+
+
+def read_adapter_config(folder: Path, domain: str) -> AdapterConfig:
+    """Read `DOMAIN.json`.
+
+    Raises:
+        InputError: it is missing, not JSON, of another schema, or lacks or adds a field.
+    """
+    path = Path(folder) / f"{check_domain(domain)}.json"
+    if not path.is_file():
+        raise InputError(f"{folder} has no {path.name}: train or copy a {domain} adapter into this folder")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): copy the file again") from error
+    if values.get("schema") != SCHEMA:
+        raise InputError(
+            f"{path} has schema {values.get('schema')}, this version reads schema {SCHEMA}:"
+            " update the one that is older"
+        )
+    known = {f.name: f for f in dataclasses.fields(AdapterConfig)}
+    needed = {"domain", "identity_encoder", "identity_dimension"}
+    wrong = sorted(set(values) - set(known)) + sorted(needed - set(values))
+    if wrong:
+        raise InputError(f"{path} has unknown or missing fields ({', '.join(wrong)}): correct the file")
+    return AdapterConfig(**values)
+
+
+def load_adapter(
+    unet: UNet2DConditionModel, folder: Path, domain: str, *, unet_file: Path | None = None
+) -> tuple[Adapter, AdapterConfig]:
+    """Read an adapter for `unet`; float32, not yet installed, in eval mode.
+
+    Args:
+        unet: The base it belongs to.
+        folder: Holds `DOMAIN.safetensors` and `DOMAIN.json`.
+        domain: "geometry" or "albedo".
+        unet_file: The base's weights file, to compare its sha256; None skips that.
+
+    Raises:
+        InputError: a file is missing, or the weights do not fit the base.
+    """
+    config = read_adapter_config(folder, domain)
+    weights = Path(folder) / f"{domain}.safetensors"
+    if not weights.is_file():
+        raise InputError(f"{folder} has no {weights.name}: train or copy a {domain} adapter into this folder")
+    if unet_file is not None and config.base_sha256 and sha256(unet_file) != config.base_sha256:
+        raise InputError(
+            f"{weights} was trained on another base ({config.base or 'unnamed'}) than {unet_file}:"
+            " use that base or train again"
+        )
+    adapter = Adapter(unet, config.sizes)
+    tensors = load_file(weights)
+    _check_keys(weights, tensors, adapter.state_dict())
+    adapter.load_state_dict(tensors)
+    adapter.lambda_id, adapter.lambda_exp = config.lambda_id, config.lambda_exp
+    return adapter.eval(), config
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_keys(path: Path, found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    problems = [f"missing {key}" for key in wanted if key not in found]
+    problems += [f"unexpected {key}" for key in found if key not in wanted]
+    problems += [
+        f"{key} is {tuple(found[key].shape)}, the base needs {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in found and found[key].shape != wanted[key].shape
+    ]
+    if problems:
+        raise InputError(f"{path} does not fit this base: {'; '.join(problems)}")

@@ -1,0 +1,283 @@
+"""ID-to-3D's adapter: what turns one text-to-image model into `phi_g` (normals) or `phi_a` (albedo).
+
+Two changes to a frozen UNet, both as diffusers attention processors (ID-to-3D, arXiv 2405.16570):
+
+- Self-attention, per domain: `Q = X W_Q + X W_Q^n`, likewise K and V, each `W^n` of low rank.
+- Cross-attention, decoupled: `Att(Q, K_text, V_text) + lambda_id Att(Q, K_id, V_id)
+  + lambda_exp Att(Q, K_exp, V_exp)`. Identity tokens are a projection of the face embedding (the
+  layout of IP-Adapter-FaceID's `image_proj`); expression tokens are the pipeline's own CLIP text
+  encoder on the expression's descriptor.
+
+A fresh adapter changes nothing: every added path ends in zero weights.
+
+    adapter = Adapter(unet, AdapterSizes(identity_dimension=128))      # owns all trained weights
+    denoiser = AdaptedUNet(unet, adapter)                              # installs the processors
+    denoiser(latents, t, text_tokens, identity, expression_tokens)     # (B,4,h,w) raw prediction
+    adapter.lambda_id, adapter.lambda_exp = 0.8, 1.0                   # takes effect at once
+    adapter.remove(unet)                                               # the base again
+
+The processors are plain objects, so `unet.state_dict()` and `unet.parameters()` stay the base's.
+Conditions reach them through diffusers' `cross_attention_kwargs`: plain function arguments, hence
+safe with gradient checkpointing, torch.compile, threads and any batch size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class AdapterSizes:
+    """What decides the shapes of an adapter's weights, beside the UNet.
+
+    Attributes:
+        identity_dimension: Numbers of one identity embedding (dlib 128, ArcFace 512).
+        identity_tokens: Tokens made of them.
+        rank: Of every self-attention update. 24 is 0.2 % of an SD 1.5 UNet.
+        projector_width: Hidden width of the identity projector; None is twice the dimension.
+    """
+
+    identity_dimension: int
+    identity_tokens: int = 4
+    rank: int = 24
+    projector_width: int | None = None
+
+
+class IdentityProjector(nn.Module):
+    """(B, D) identity embeddings -> (B, N, C) tokens: Linear, GELU, Linear, LayerNorm.
+
+    Names and layout of IP-Adapter-FaceID's `image_proj`. No identity is the projection of zeros.
+    """
+
+    def __init__(self, dimension: int, tokens: int, width: int, hidden: int | None = None) -> None:
+        super().__init__()
+        self.dimension, self.tokens, self.width = dimension, tokens, width
+        hidden = hidden or 2 * dimension
+        self.proj = nn.Sequential(nn.Linear(dimension, hidden), nn.GELU(), nn.Linear(hidden, width * tokens))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return self.norm(self.proj(embedding).reshape(-1, self.tokens, self.width))
+
+
+class LowRank(nn.Module):
+    """`X W^n` with `W^n` = down then up; up starts at zero."""
+
+    def __init__(self, inputs: int, outputs: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(inputs, rank, bias=False)
+        self.up = nn.Linear(rank, outputs, bias=False)
+        nn.init.normal_(self.down.weight, std=inputs**-0.5)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(self.down(x))
+
+
+class DomainBranch(nn.Module):
+    """The weights that one self-attention layer gains."""
+
+    def __init__(self, attention: Attention, rank: int) -> None:
+        super().__init__()
+        self.to_q = LowRank(attention.query_dim, attention.inner_dim, rank)
+        self.to_k = LowRank(attention.query_dim, attention.inner_kv_dim, rank)
+        self.to_v = LowRank(attention.query_dim, attention.inner_kv_dim, rank)
+
+
+class ConditionBranch(nn.Module):
+    """The weights that one cross-attention layer gains: keys and values for identity and expression.
+
+    Keys start as the base's text keys, values at zero.
+    """
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        shape = (attention.cross_attention_dim, attention.inner_kv_dim)
+        self.to_k_id, self.to_v_id = nn.Linear(*shape, bias=False), nn.Linear(*shape, bias=False)
+        self.to_k_exp, self.to_v_exp = nn.Linear(*shape, bias=False), nn.Linear(*shape, bias=False)
+        for key, value in ((self.to_k_id, self.to_v_id), (self.to_k_exp, self.to_v_exp)):
+            with torch.no_grad():
+                key.weight.copy_(attention.to_k.weight)
+            nn.init.zeros_(value.weight)
+
+
+class Adapter(nn.Module):
+    """Every trained weight of one domain: `image_proj`, and one branch a UNet attention layer.
+
+    Args:
+        unet: Any SD 1.x/2.x-class UNet; only its shapes and text keys are read.
+        sizes: See `AdapterSizes`.
+
+    Raises:
+        InputError: the UNet has attention layers of another class (SDXL's or DeepFloyd's, say).
+    """
+
+    def __init__(self, unet: UNet2DConditionModel, sizes: AdapterSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.lambda_id = 1.0
+        self.lambda_exp = 1.0
+        self.image_proj = IdentityProjector(
+            sizes.identity_dimension,
+            sizes.identity_tokens,
+            unet.config.cross_attention_dim,
+            sizes.projector_width,
+        )
+        # Module names hold no dots, so a layer's path is kept with slashes and its file key too.
+        self.layers = nn.ModuleDict()
+        for path, attention in attention_layers(unet).items():
+            branch = (
+                ConditionBranch(attention)
+                if attention.is_cross_attention
+                else DomainBranch(attention, sizes.rank)
+            )
+            self.layers[path.replace(".", "/")] = branch
+
+    def install(self, unet: UNet2DConditionModel) -> None:
+        """Put this adapter's processors into `unet`, in place of whatever is there."""
+        for path, attention in attention_layers(unet).items():
+            branch = self.layers[path.replace(".", "/")]
+            if isinstance(branch, ConditionBranch):
+                attention.set_processor(ConditionedCrossAttention(self, branch))
+            else:
+                attention.set_processor(DomainSelfAttention(branch))
+
+    @staticmethod
+    def remove(unet: UNet2DConditionModel) -> None:
+        """Give `unet` its own attention back."""
+        unet.set_attn_processor(AttnProcessor2_0())
+
+
+class AdaptedUNet(nn.Module):
+    """A UNet with an adapter installed; the module that a trainer wraps (DDP, compile)."""
+
+    def __init__(self, unet: UNet2DConditionModel, adapter: Adapter) -> None:
+        super().__init__()
+        self.unet, self.adapter = unet, adapter
+        adapter.install(unet)
+
+    def forward(
+        self, latents: Tensor, t: Tensor, text: Tensor, identity: Tensor, expression: Tensor
+    ) -> Tensor:
+        """The base's raw prediction (epsilon or v, as its scheduler says).
+
+        Args:
+            latents: (B, 4, h, w) noised, scaled latents.
+            t: (B,) integer timesteps.
+            text: (B, L, C) text tokens.
+            identity: (B, D) embeddings; a row of zeros is "no identity".
+            expression: (B, L', C) expression tokens; those of "" are "no expression".
+
+        Returns:
+            (B, 4, h, w).
+        """
+        tokens = {"identity_tokens": self.adapter.image_proj(identity), "expression_tokens": expression}
+        return self.unet(
+            latents, t, encoder_hidden_states=text, cross_attention_kwargs=tokens, return_dict=False
+        )[0]
+
+
+class DomainSelfAttention:
+    """Attention processor: self-attention with the domain's additive Q, K and V."""
+
+    def __init__(self, branch: nn.Module) -> None:
+        self.branch = branch
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        identity_tokens: Tensor | None = None,
+        expression_tokens: Tensor | None = None,
+    ) -> Tensor:
+        branch = self.branch
+        query = attn.to_q(hidden_states) + branch.to_q(hidden_states)
+        key = attn.to_k(hidden_states) + branch.to_k(hidden_states)
+        value = attn.to_v(hidden_states) + branch.to_v(hidden_states)
+        mask = _mask(attn, attention_mask, hidden_states)
+        return _finish(attn, _attend(attn, query, key, value, mask), hidden_states)
+
+
+class ConditionedCrossAttention:
+    """Attention processor: cross-attention to text, identity and expression, added up."""
+
+    def __init__(self, adapter: Adapter, branch: ConditionBranch) -> None:
+        self.adapter, self.branch = adapter, branch
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        identity_tokens: Tensor | None = None,
+        expression_tokens: Tensor | None = None,
+    ) -> Tensor:
+        text = encoder_hidden_states
+        if attn.norm_cross:
+            text = attn.norm_encoder_hidden_states(text)
+        query = attn.to_q(hidden_states)
+        mask = _mask(attn, attention_mask, text)
+        out = _attend(attn, query, attn.to_k(text), attn.to_v(text), mask)
+        b = self.branch
+        if identity_tokens is not None:
+            added = _attend(attn, query, b.to_k_id(identity_tokens), b.to_v_id(identity_tokens))
+            out = out + self.adapter.lambda_id * added
+        if expression_tokens is not None:
+            added = _attend(attn, query, b.to_k_exp(expression_tokens), b.to_v_exp(expression_tokens))
+            out = out + self.adapter.lambda_exp * added
+        return _finish(attn, out, hidden_states)
+
+
+def attention_layers(unet: UNet2DConditionModel) -> dict[str, Attention]:
+    """Path -> attention layer, in the order of `unet.attn_processors` (down, up, mid).
+
+    Raises:
+        InputError: a layer is not of the SD 1.x/2.x class.
+    """
+    layers = {}
+    for path in unet.attn_processors:
+        name = path.removesuffix(".processor")
+        attention = unet.get_submodule(name)
+        extras = ("group_norm", "spatial_norm", "norm_q", "norm_k", "added_kv_proj_dim")
+        if not isinstance(attention, Attention) or any(getattr(attention, e, None) for e in extras):
+            raise InputError(
+                f"the adapter cannot extend this UNet's layer {name!r}:"
+                " use a base of the Stable Diffusion 1.x or 2.x class"
+            )
+        layers[name] = attention
+    return layers
+
+
+def _mask(attn: Attention, mask: Tensor | None, keys: Tensor) -> Tensor | None:
+    if mask is None:
+        return None
+    mask = attn.prepare_attention_mask(mask, keys.shape[1], keys.shape[0])
+    return mask.view(keys.shape[0], attn.heads, -1, mask.shape[-1])
+
+
+def _attend(attn: Attention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """(B, N, heads*d) queries against (B, M, heads*d) keys and values -> (B, N, heads*d)."""
+
+    def heads(x: Tensor) -> Tensor:
+        return x.view(x.shape[0], -1, attn.heads, x.shape[-1] // attn.heads).transpose(1, 2)
+
+    out = F.scaled_dot_product_attention(heads(query), heads(key), heads(value), attn_mask=mask)
+    return out.transpose(1, 2).flatten(2)
+
+
+def _finish(attn: Attention, out: Tensor, residual: Tensor) -> Tensor:
+    out = attn.to_out[1](attn.to_out[0](out))
+    if attn.residual_connection:
+        out = out + residual
+    return out / attn.rescale_output_factor

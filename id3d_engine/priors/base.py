@@ -1,0 +1,76 @@
+"""A text-to-image base: the parts of a Stable Diffusion pipeline folder, read and written.
+
+base = load_base(folder, dtype=torch.float32)
+set_latent_scale(base.vae, latents)        # after a VAE is trained
+save_base(base, folder)                    # fp16 weights, `StableDiffusionPipeline` reads it
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from .tokenizer import save_clip_files
+
+
+@dataclass
+class Base:
+    """The parts of a Stable Diffusion pipeline."""
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: DDIMScheduler
+
+
+def set_latent_scale(vae: AutoencoderKL, latents: torch.Tensor) -> float:
+    """Set `scaling_factor` to 1 / standard deviation of unscaled latents; returns it.
+
+    Args:
+        vae: Its config is changed in place.
+        latents: Posterior modes of a few hundred training images, unscaled, any shape.
+    """
+    scale = 1.0 / float(latents.float().std())
+    vae.register_to_config(scaling_factor=scale)
+    return scale
+
+
+def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write the pipeline folder with weights in `dtype`; `base` itself keeps its own."""
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline(
+        vae=_cast(copy.deepcopy(base.vae), dtype),
+        text_encoder=_cast(copy.deepcopy(base.text_encoder), dtype),
+        tokenizer=base.tokenizer,
+        unet=_cast(copy.deepcopy(base.unet), dtype),
+        scheduler=base.scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    save_clip_files(base.tokenizer, Path(folder) / "tokenizer")
+
+
+def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Base:
+    """Read a pipeline folder (this project's or any Stable Diffusion 1.x/2.x one) in `dtype`."""
+    return Base(
+        unet=_cast(UNet2DConditionModel.from_pretrained(folder, subfolder="unet"), dtype),
+        vae=_cast(AutoencoderKL.from_pretrained(folder, subfolder="vae"), dtype),
+        text_encoder=_cast(CLIPTextModel.from_pretrained(folder, subfolder="text_encoder"), dtype),
+        tokenizer=CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
+        scheduler=DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
+    )
+
+
+def _cast(model: Any, dtype: torch.dtype) -> Any:
+    # The models' own `to` warns about float32 modules on every cast, though they have none.
+    return torch.nn.Module.to(model, dtype)
