@@ -1,0 +1,223 @@
+"""Micro relief as a height map: pores, age lines, lip grooves, brow and hair strands.
+
+Everything but the strands is a function of the point on the template at rest, so it runs across UV
+seams and does not depend on the texture's size; strands follow the authored albedo, where they are
+drawn already. Heights are metres above the skin; the deepest line of an old face is 0.35 mm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..assets.noise import fbm, spots
+from ..template import SKIN, HeadTemplate
+from .atlas import Atlas
+
+Float = NDArray[np.float32]
+
+MILLIMETRE = 1e-3
+PORE_CELL_M = 1.5e-3
+# A feature narrower than this many texels would only alias.
+TEXELS_PER_FEATURE = 2.0
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How strong each kind of relief is, 0 none, 1 as authored for an adult."""
+
+    pores: float = 0.5
+    wrinkles: float = 0.1
+    lips: float = 1.0
+    strands: float = 1.0
+    seed: int = 0
+
+
+def author_height(template: HeadTemplate, atlas: Atlas, albedo_srgb: Float, detail: Detail) -> Float:
+    """Height of every covered texel over the smooth skin.
+
+    Args:
+        template: The head at rest; its `regions` and eyeballs place the relief.
+        atlas: Charts at the size wanted.
+        albedo_srgb: (size, size, 3), the authored albedo, [0, 1]; strands are read from it.
+        detail: Strengths and the noise's seed.
+
+    Returns:
+        (N,) float32, metres; zero on eyes and inside the mouth.
+    """
+    rest = atlas.rest
+    skin = np.flatnonzero(atlas.part == SKIN)
+    point = rest[skin]
+    region = {name: _region(template, atlas, name)[skin] for name in ("face", "lips", "brows", "scalp")}
+    texel_m = _texel_metres(atlas, rest)
+
+    height = np.zeros(len(rest), np.float32)
+    bare = np.clip(1.0 - region["lips"] - region["scalp"], 0.0, 1.0)
+    relief = _pores(point, texel_m, detail) * bare * (0.35 + 0.65 * region["face"])
+    if detail.wrinkles > 0:
+        relief += wrinkle_height(template, point, detail.seed) * np.float32(detail.wrinkles) * bare
+    relief += _lip_grooves(point, texel_m, detail) * region["lips"]
+    hairy = np.clip(region["brows"] + region["scalp"], 0.0, 1.0)
+    relief += _strands(atlas, albedo_srgb)[skin] * hairy * np.float32(detail.strands)
+    height[skin] = relief
+    return height
+
+
+def _pores(point: Float, texel_m: float, detail: Detail) -> Float:
+    """Round pits about 1.5 mm apart and a finer, irregular grain."""
+    pits = spots(point, 1.0 / PORE_CELL_M, 0.9, detail.seed + 11)
+    grain = fbm(point, 600.0, detail.seed + 12, octaves=2)
+    out = -0.030 * MILLIMETRE * pits * _resolved(PORE_CELL_M * 0.7, texel_m)
+    out += 0.020 * MILLIMETRE * grain * _resolved(1.6e-3, texel_m)
+    return (out * (0.6 + 0.8 * detail.pores)).astype(np.float32)
+
+
+def _lip_grooves(point: Float, texel_m: float, detail: Detail) -> Float:
+    """Vertical furrows: noise that changes fast across the lips and slowly up and down."""
+    x = np.stack([point[:, 0], point[:, 1] * 0.3, point[:, 2]], 1)
+    noise = fbm(x, (650.0, 80.0, 110.0), detail.seed + 21, octaves=2)
+    furrow = -np.clip(0.35 - np.abs(noise), 0.0, None) / 0.35
+    return (0.07 * MILLIMETRE * detail.lips * _resolved(1.6e-3, texel_m) * furrow).astype(np.float32)
+
+
+def _strands(atlas: Atlas, albedo_srgb: Float) -> Float:
+    """Relief of drawn hair: what is darker or lighter than its surroundings stands out or lies back."""
+    from scipy.ndimage import gaussian_filter
+
+    grey = np.asarray(albedo_srgb, np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    sigma = max(atlas.size / 1024.0 * 2.0, 1.0)
+    fine = gaussian_filter(grey, sigma * 0.35) - gaussian_filter(grey, sigma * 1.6)
+    flat = fine.reshape(-1)[atlas.texel.numpy()]
+    return (-0.30 * MILLIMETRE * np.tanh(flat / 0.06)).astype(np.float32)
+
+
+def wrinkle_height(template: HeadTemplate, point: Float, seed: int = 0) -> Float:
+    """Age lines at full strength, in metres (negative: furrows).
+
+    Placed from the eyes alone (their distance is the unit), by average adult proportions: forehead
+    lines, frown lines between the brows, crow's feet, lower-lid creases, nasolabial folds.
+
+    Args:
+        point: (N, 3) float32, rest positions in metres.
+    """
+    left, right = _eye_centres(template)
+    unit = float(np.linalg.norm(left - right))
+    middle = (left + right) / 2
+    local = (point - middle) / unit
+    x, y, z = np.abs(local[:, 0]), local[:, 1], local[:, 2]
+    front = _step(0.75, 0.45, y)
+    wander = fbm(point, 45.0, seed + 31) * 0.05 + fbm(point, 160.0, seed + 32) * 0.015
+    patchy = np.clip(0.75 + fbm(point, 60.0, seed + 33) * 1.2, 0.15, 1.2)
+    width = 1.1 * MILLIMETRE / unit
+
+    out = np.zeros(len(point), np.float32)
+    across = _step(0.80, 0.45, x) * front
+    for index, level in enumerate((0.78, 0.95, 1.13)):
+        line = level + 0.05 * np.cos(2.2 * local[:, 0]) + wander
+        out -= 0.22 * MILLIMETRE * _groove(z - line, width) * across * (1.0 - 0.15 * index)
+    frown = _step(0.10, 0.22, z) * _step(0.62, 0.45, z) * front
+    out -= 0.22 * MILLIMETRE * _groove(x - 0.13 - 0.10 * (z - 0.3) - 0.5 * wander, width) * frown
+
+    # Crow's feet fan out from the outer corner of each eye.
+    dx, dz = x - 0.70, z + 0.02
+    radius, angle = np.hypot(dx, dz), np.arctan2(dz, dx)
+    fan = _step(0.06, 0.14, radius) * _step(0.42, 0.22, radius) * front
+    for direction in (-0.62, -0.25, 0.10, 0.45):
+        away = (angle - direction - 2.0 * wander) * np.maximum(radius, 0.05)
+        out -= 0.20 * MILLIMETRE * _groove(away, width * 0.8) * fan * (np.cos(angle - direction) > 0)
+
+    # Under the lower lid: part of an ellipse about the eye.
+    ring = np.hypot((x - 0.5) / 0.33, (z + 0.02) / 0.30)
+    below = _step(-0.10, -0.20, z) * _step(0.85, 0.70, x) * front
+    out -= 0.16 * MILLIMETRE * _groove((ring - 1.0) * 0.3 + 0.4 * wander, width) * below
+
+    # Nasolabial fold: from the nose wing down past the mouth's corner, bowed outwards.
+    t = np.clip((-0.58 - z) / 0.60, 0.0, 1.0)
+    fold = 0.29 + 0.20 * t + 0.05 * np.sin(np.pi * t)
+    along = _step(-0.52, -0.62, z) * _step(-1.26, -1.10, z) * front
+    out -= 0.35 * MILLIMETRE * _groove(x - fold - 0.3 * wander, width * 2.2) * along
+    return (out * patchy).astype(np.float32)
+
+
+def tangent_normals(height: Float, atlas: Atlas, vertices: NDArray[np.floating], strength: float = 1.0) -> Float:
+    """Tangent-space normal map of a height map, +X along u and +Y along v (up in the texture).
+
+    With P_u, P_v the surface's derivatives (metres per unit of u and v), taken as perpendicular:
+    n ~ (-h_u / |P_u|, -h_v / |P_v|, 1), then normalised.
+
+    Args:
+        height: (N,) float32, metres, of the atlas's covered texels.
+        vertices: (V, 3), the head that wears the texture, metres.
+        strength: Multiplies the height.
+
+    Returns:
+        (size, size, 3) float32 in [0, 1], (n + 1) / 2; flat (0.5, 0.5, 1) where there is no chart.
+    """
+    size = atlas.size
+    texel = atlas.texel.numpy()
+    field = np.full(size * size, np.nan, np.float32)
+    field[texel] = height * np.float32(strength)
+    position = np.full((size * size, 3), np.nan, np.float32)
+    position[texel] = atlas.positions(vertices)
+    field, position = field.reshape(size, size), position.reshape(size, size, 3)
+
+    right, step_u = _slope(field, position, axis=1)
+    down, step_v = _slope(field, position, axis=0)
+    normal = np.stack([-right / step_u, down / step_v, np.ones_like(field)], -1)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    out = normal.reshape(-1, 3)[texel][atlas.nearest.numpy()].reshape(size, size, 3)
+    return (out * 0.5 + 0.5).astype(np.float32)
+
+
+def _slope(field: Float, position: Float, axis: int) -> tuple[Float, Float]:
+    """Height difference and distance from each texel to the next along `axis`, within a chart.
+
+    The mean of the differences to both neighbours; to one at a chart's border.
+    """
+    rise = np.diff(field, axis=axis)
+    run = np.linalg.norm(np.diff(position, axis=axis), axis=-1)
+    with np.errstate(invalid="ignore"):
+        inside = np.isfinite(run) & (run <= 6 * np.nanmedian(run) if np.isfinite(run).any() else False)
+    rise, run, count = np.where(inside, rise, 0.0), np.where(inside, run, 0.0), inside.astype(np.float32)
+    before, after = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
+    before[axis], after[axis] = (1, 0), (0, 1)
+    number = np.maximum(np.pad(count, before) + np.pad(count, after), 1.0)
+    slope = (np.pad(rise, before) + np.pad(rise, after)) / number
+    distance = (np.pad(run, before) + np.pad(run, after)) / number
+    return slope.astype(np.float32), np.maximum(distance, 1e-5).astype(np.float32)
+
+
+def _region(template: HeadTemplate, atlas: Atlas, name: str) -> Float:
+    if name not in template.regions:
+        return np.zeros(len(atlas.part), np.float32)
+    values = np.asarray(template.regions[name], np.float32)[atlas.points.vertices.numpy()]
+    return (values * atlas.points.weights.numpy()).sum(1)
+
+
+def _eye_centres(template: HeadTemplate) -> tuple[Float, Float]:
+    eye = np.asarray(template.regions["eyeballs"]) > 0.5
+    points = np.asarray(template.vertices, np.float32)
+    left, right = points[eye & (points[:, 0] > 0)], points[eye & (points[:, 0] <= 0)]
+    return left.mean(0), right.mean(0)
+
+
+def _texel_metres(atlas: Atlas, position: Float) -> float:
+    pairs = atlas.pairs.numpy()
+    return float(np.median(np.linalg.norm(position[pairs[:, 0]] - position[pairs[:, 1]], axis=1)))
+
+
+def _resolved(feature_m: float, texel_m: float) -> float:
+    """1 where a feature is wide enough to be drawn, fading to 0 as it narrows to one texel."""
+    return float(np.clip(feature_m / texel_m / TEXELS_PER_FEATURE - 0.25, 0.0, 1.0))
+
+
+def _step(low: float, high: float, x: Float) -> Float:
+    """Smoothstep from 0 at `low` to 1 at `high` (which may be the smaller one)."""
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+def _groove(distance: Float, width: float) -> Float:
+    return np.exp(-((distance / width) ** 2)).astype(np.float32)
