@@ -1,0 +1,7 @@
+"""`python -m id3d_engine ...` is `id3d ...`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,170 @@
+"""What each command of `id3d` does with its options. Heavy imports stay inside the functions."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+from .console import cancel_on_signal
+from .errors import InputError
+from .job import Progress
+from .progress_bar import duration, listener_for
+
+
+def generate(options: argparse.Namespace) -> None:
+    """`id3d generate`: see `id3d_engine.generate`."""
+    from .expressions import select
+    from .head import check_destination
+
+    if bool(options.photos) == bool(options.id):
+        raise InputError("give photos of one person, or an identity file with --id, and not both")
+    _require_files([*options.photos, *([options.id] if options.id else [])])
+    select(options.expressions)
+    check_destination(options.out, overwrite=options.overwrite)
+    if options.blend is not None:
+        from .export.through_blender import require_bpy
+
+        require_bpy()
+
+    from .generate import generate as run
+
+    began = time.monotonic()
+    listener = listener_for(options.progress)
+    with cancel_on_signal() as cancel:
+        run(
+            options.photos or None,
+            identity=options.id,
+            out=options.out,
+            text=options.text,
+            prior=options.prior,
+            preset=options.preset,
+            expressions=options.expressions,
+            topology=options.topology,
+            device=options.device,
+            seed=options.seed,
+            resume=options.resume,
+            listener=listener,
+            cancel=cancel,
+            save_identity=options.save_identity,
+            overwrite=options.overwrite,
+        )
+        if options.blend is not None:
+            from .export.through_blender import write_blend
+
+            write_blend(options.out, options.blend)
+    elapsed = time.monotonic() - began
+    listener(Progress("done", 1, 1, elapsed, 0.0, str(options.out), str(options.out / "preview.png")))
+    if options.progress != "json":
+        print(f"{options.out} is ready after {duration(elapsed)}; look at {options.out / 'preview.png'}")
+        if options.blend is not None:
+            print(f"{options.blend} opens in Blender")
+
+
+def identity(options: argparse.Namespace) -> None:
+    """`id3d identity`: photos to a file that holds no photo."""
+    from .identity import identify
+
+    _require_files(options.photos)
+    found = identify(options.photos, options.encoder, notes=_say)
+    found.save(options.out)
+    print(f"{options.out}: {found.encoder} identity from {found.sources} of {len(options.photos)} photo(s)")
+
+
+def export(options: argparse.Namespace) -> None:
+    """`id3d export`: the bundle in other formats."""
+    from .export import through_blender
+    from .head import Head
+
+    source: Path = options.head
+    kind: str = options.to
+    out: Path = options.out or source.with_suffix(f".{kind}")
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"{out} cannot be written: give a file name in a folder that exists")
+    if kind == "obj":
+        from .export.obj import write_obj
+
+        head = Head.read(source)
+        names = head.names if options.expressions == "all" else _names(options.expressions)
+        written = write_obj(head, out, names)
+        print("\n".join(str(path) for path in written))
+        return
+    if options.expressions:
+        raise InputError(f"--expressions is for obj: a {kind} file always carries all of them")
+    if kind == "glb":
+        from .export.glb import write_glb
+
+        write_glb(Head.read(source), out, morph_normals=options.morph_normals)
+    elif kind == "blend":
+        through_blender.write_blend(source, out)
+    else:
+        through_blender.convert(source, out, kind)
+    print(out)
+
+
+def relight(options: argparse.Namespace) -> None:
+    """`id3d relight`: three views under one light, as a PNG."""
+    from .head import Head
+    from .png import encode_png
+    from .relight import render_relit
+
+    out: Path = options.out or options.head.with_name(f"{options.head.stem}_{options.light}.png")
+    head = Head.read(options.head)
+    image = render_relit(head, options.light, expression=options.expression, size=options.size)
+    out.write_bytes(encode_png(image))
+    print(out)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`id3d doctor`: exit code 1 if something required is missing."""
+    from . import doctor as clinic
+
+    checks = clinic.examine()
+    print(json.dumps(clinic.report(checks), indent=2) if options.json else clinic.text(checks))
+    return 0 if clinic.healthy(checks) else 1
+
+
+def dataset(options: argparse.Namespace) -> None:
+    """`id3d dataset`: stopped and called again, it goes on where it was."""
+    from .priors.dataset import DatasetConfig, build_dataset
+
+    names = [field.name for field in dataclasses.fields(DatasetConfig) if hasattr(options, field.name)]
+    config = DatasetConfig(**{name: getattr(options, name) for name in names})
+    shards = build_dataset(
+        options.out, config, workers=options.workers, listener=listener_for(options.progress)
+    )
+    _say(f"{len(shards)} shard(s) in {options.out}")
+
+
+def train(options: argparse.Namespace) -> None:
+    """`id3d train`: stopped and called again, it goes on where it was."""
+    from .priors.train import TrainingConfig
+    from .priors.train import train as run
+
+    config = TrainingConfig(precision=options.precision, seed=options.seed)
+    changes = {"steps": options.steps, "batch": options.batch}
+    given = {key: value for key, value in changes.items() if value is not None}
+    config = dataclasses.replace(config, denoiser=dataclasses.replace(config.denoiser, **given))
+    if options.vae_steps is not None:
+        config = dataclasses.replace(config, vae=dataclasses.replace(config.vae, steps=options.vae_steps))
+    if options.rank is not None:
+        config = dataclasses.replace(config, sizes=dataclasses.replace(config.sizes, rank=options.rank))
+    run(options.dataset, options.out, config, base=options.base, listener=listener_for(options.progress))
+    _say(f"{options.out} is a prior now: use it with --prior {options.out}")
+
+
+def _require_files(paths: list[Path]) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"there is no file {path}: check the path")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
