@@ -1,0 +1,43 @@
+"""Sample grids: what a prior draws from noise, beside the renders its conditions came from."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .dataset import Samples
+from .prior import Prior
+
+COLUMNS = 8
+
+
+def write_grid(
+    folder: Path, domain: str, samples: Samples, path: Path, *, steps: int = 12, seed: int = 0
+) -> None:
+    """A PNG of two rows: samples of the prior in `folder`, and the training renders with their conditions."""
+    prior = Prior.load(folder, domain)
+    step = max(len(samples.records) // COLUMNS, 1)
+    picked = list(range(0, len(samples.records), step))[:COLUMNS]
+    conditions = prior.conditions(
+        np.stack([samples.identity[i][0] for i in picked]),
+        [samples.records[i]["descriptor"] for i in picked],
+        [samples.records[i]["view"] for i in picked],
+        [samples.records[i]["caption"] for i in picked],
+    )
+    drawn = prior.sample(conditions, steps=steps, generator=torch.Generator().manual_seed(seed)).cpu()
+    pngs = samples.normals if domain == "geometry" else samples.albedo
+    truth = decode_pngs([pngs[i] for i in picked])
+    rows = [torch.cat(list(images), dim=2) for images in (drawn, truth)]
+    grid = torch.cat(rows, dim=1).permute(1, 2, 0)
+    Image.fromarray((grid.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()).save(path)
+
+
+def decode_pngs(pngs: list[bytes]) -> Tensor:
+    """PNG bytes -> (B, 3, S, S) float32 in [0, 1]."""
+    images = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in pngs]
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
