@@ -12,13 +12,11 @@ are as small as pixels, and the triangle that a pixel sees seldom owns the edge 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .raster import Fragments
+from .fragments import Fragments, rows
 
 
 def antialias(image: Tensor, fragments: Fragments, clip: Tensor, triangles: Tensor) -> Tensor:
@@ -69,7 +67,7 @@ def mesh_edges(triangles: Tensor) -> tuple[Tensor, Tensor]:
         lie opposite the edge; -1 as the second where the edge has not exactly two triangles.
     """
     ends = torch.stack([triangles.roll(-1, 1), triangles.roll(-2, 1)], -1).reshape(-1, 2)
-    low, high = ends.amin(1), ends.amax(1)
+    low, high = torch.minimum(*ends.unbind(1)), torch.maximum(*ends.unbind(1))
     key, order = torch.sort(low * (int(triangles.max()) + 1) + high, stable=True)
     begins = torch.ones_like(key, dtype=torch.bool)
     begins[1:] = key[1:] != key[:-1]
@@ -95,14 +93,15 @@ def _crossings(fragments: Fragments, clip: Tensor, triangles: Tensor) -> _Crossi
     view, edge, third = _outline(screen.detach(), in_front, triangles)
     ends = edge + (view * clip.shape[1])[:, None]
     flat = screen.reshape(-1, 2)
-    from .raster import rows
-
     place = rows(flat, ends)  # (K, 2 ends, 2)
     spot = place.detach()
     steep = (spot[:, 1, 1] - spot[:, 0, 1]).abs() >= (spot[:, 1, 0] - spot[:, 0, 0]).abs()
     # Along the line that is counted (rows for steep edges, columns for flat ones) and across it.
     along = torch.where(steep[:, None], spot[..., 1], spot[..., 0])
-    begin, end = along.amin(1).ceil(), along.amax(1).ceil()  # half-open: joints count once
+    begin, end = (
+        torch.minimum(*along.unbind(1)).ceil(),
+        torch.maximum(*along.unbind(1)).ceil(),
+    )  # half-open: joints count once
     lines_high = torch.where(steep, height, width).to(begin.dtype)
     begin, end = begin.clamp(min=0), torch.minimum(end, lines_high)
     count = (end - begin).clamp(min=0).long()

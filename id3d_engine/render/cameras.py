@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ..errors import InputError
 
-HEAD_CENTRE_M = (0.0, 0.0, 0.13)
-# The frame's height in the plane of the target: a 0.27 m head with hair fills about 85 % of it.
-FRAME_HEIGHT_M = 0.32
+# The middle of the average head with hair: from -0.02 m (neck) to 0.25 m.
+HEAD_CENTRE_M = (0.0, 0.0, 0.115)
+# The frame's height in the plane of the target: that head fills about 85 % of it.
+FRAME_HEIGHT_M = 0.33
 
 # Close-ups: the frame's height in metres, and the largest azimuth that still shows the part.
 CLOSEUPS: dict[str, tuple[float, float]] = {
@@ -23,9 +24,9 @@ CLOSEUPS: dict[str, tuple[float, float]] = {
 }
 # Where they look on an average head, for callers without landmarks.
 AVERAGE_CENTRES_M: dict[str, tuple[float, float, float]] = {
-    "face": (0.0, -0.10, 0.115),
-    "mouth": (0.0, -0.115, 0.075),
-    "eyes": (0.0, -0.10, 0.14),
+    "face": (0.0, -0.11, 0.085),
+    "mouth": (0.0, -0.11, 0.048),
+    "eyes": (0.0, -0.10, 0.115),
 }
 
 
@@ -101,7 +102,7 @@ def join(cameras: Sequence[Cameras]) -> Cameras:
 def orbit(
     azimuth_deg: Tensor | float,
     elevation_deg: Tensor | float = 0.0,
-    distance_m: Tensor | float = 0.82,
+    distance_m: Tensor | float = 0.85,
     fov_deg: Tensor | float = 22.0,
     target: Tensor | tuple[float, float, float] = HEAD_CENTRE_M,
 ) -> Cameras:

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from .antialias import antialias
 from .cameras import Cameras
-from .raster import interpolate, rasterize, rows
+from .fragments import rows
+from .raster import interpolate, rasterize
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
