@@ -1,0 +1,250 @@
+"""Hair as geometry: where it grows, which way it lies, and how far it stands off the scalp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from ..template import HeadTemplate
+from .anatomy import Anatomy, anatomy
+from .appearance import AppearanceParameters
+from .noise import fbm
+from .texels import Float, bump, smoothstep
+
+# The hairline: height over the azimuth about the skull's vertical axis (0 in front, 180 at the
+# nape). Heights are shares of the way from the eye (0) to the crown (1), on the mean head.
+_AZIMUTH = (0.0, 20.0, 34.0, 44.0, 54.0, 63.0, 70.0, 77.0, 86.0, 100.0, 112.0, 125.0, 145.0, 180.0)
+_USUAL = (0.60, 0.605, 0.60, 0.53, 0.37, 0.18, 0.00, -0.10, 0.05, 0.05, -0.08, -0.30, -0.44, -0.48)
+_RECEDING = (0.80, 0.86, 0.92, 0.88, 0.60, 0.26, 0.02, -0.10, 0.05, 0.05, -0.08, -0.30, -0.44, -0.48)
+_DOWN = (0.60, 0.605, 0.60, 0.53, 0.37, 0.18, -0.10, -0.40, -0.75, -1.10, -1.6, -1.8, -1.8, -1.8)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a hair style stands off the head; lengths in metres at volume 1/2.
+
+    Attributes:
+        top, front, side, back: Thickness on top, above the forehead, at the sides, at the back.
+        hang: How far the lower sides and back are pushed out to a curtain, 0 for short hair.
+        down: Whether hair covers the neck's sides and back.
+        lumps: Strength of noise in the thickness.
+        pole: Direction (3,) from the skull's centre towards which strands run.
+    """
+
+    top: float
+    front: float
+    side: float
+    back: float
+    hang: float = 0.0
+    down: bool = False
+    lumps: float = 0.15
+    pole: tuple[float, float, float] = (0.0, 0.45, 0.9)
+
+
+STYLES: dict[str, Style] = {
+    "bald": Style(0.0, 0.0, 0.0, 0.0, lumps=0.0),
+    "buzz": Style(0.0025, 0.002, 0.0015, 0.002, lumps=0.02),
+    "short": Style(0.011, 0.009, 0.005, 0.007, lumps=0.25),
+    "side_part": Style(0.014, 0.013, 0.006, 0.008, lumps=0.15, pole=(1.0, 0.15, -0.1)),
+    "quiff": Style(0.016, 0.024, 0.005, 0.008, lumps=0.2, pole=(0.0, 1.0, -0.1)),
+    "bob": Style(0.013, 0.009, 0.017, 0.018, hang=0.020, down=True, lumps=0.15, pole=(1.0, 0.25, -1.1)),
+    "long": Style(0.012, 0.008, 0.014, 0.016, hang=0.026, down=True, lumps=0.18, pole=(1.0, 0.3, -1.4)),
+    "curly": Style(0.022, 0.017, 0.015, 0.018, lumps=0.6),
+    "afro": Style(0.042, 0.034, 0.034, 0.040, lumps=0.22),
+    "receding": Style(0.005, 0.003, 0.005, 0.007, lumps=0.2),
+    "bun": Style(0.006, 0.005, 0.003, 0.005, lumps=0.05, pole=(0.0, 0.85, 0.5)),
+}  # fmt: skip
+_BUN_RADIUS_M = 0.030
+
+
+@dataclass(frozen=True, eq=False)
+class SkullFrame:
+    """Directions of (N,) points from the skull's centre.
+
+    Attributes:
+        azimuth: Degrees from straight ahead, 0 to 180, alike on both sides.
+        height: 0 at the eyes, 1 at the crown.
+        offset: (N, 3) metres from the centre.
+        covered: 1 where hair may grow at all: skin of head and neck without ears and face.
+    """
+
+    azimuth: Float
+    height: Float
+    offset: Float
+    covered: Float
+
+
+def skull_frame(template: HeadTemplate, points: Float, ears: Float, skin: Float) -> SkullFrame:
+    """`ears` and `skin` are (N,) masks of the points in [0, 1]."""
+    a = anatomy(template)
+    offset = points - a.centre
+    azimuth = np.degrees(np.arctan2(np.abs(offset[:, 0]), -offset[:, 1])).astype(np.float32)
+    height = (points[:, 2] - a.eye[2]) / (a.crown[2] - a.eye[2])
+    return SkullFrame(azimuth, height.astype(np.float32), offset.astype(np.float32), skin * (1 - ears))
+
+
+def hair_depth(frame: SkullFrame, appearance: AppearanceParameters) -> Float:
+    """(N,) metres from the hairline into the hair, negative outside; about a distance near the line."""
+    style = STYLES[appearance.style]
+    if appearance.style == "bald":
+        return np.full(len(frame.height), -0.05, np.float32)
+    line = np.array(_RECEDING if appearance.style == "receding" else _DOWN if style.down else _USUAL)
+    front = np.interp(_AZIMUTH, (0, 40, 62), (1.0, 1.0, 0.0))
+    line = line + 0.22 * (appearance.hairline - 0.45) * front
+    # Temples recede with a high hairline.
+    line = line + 0.10 * max(appearance.hairline - 0.5, 0.0) * np.interp(_AZIMUTH, (15, 36, 60), (0, 1, 0))
+    curve = PchipInterpolator(_AZIMUTH, line)
+    table = np.linspace(0, 180, 361)
+    unit = 0.114  # eye to crown, metres
+    slope = np.gradient(curve(table) * unit, np.radians(table) * 0.078)
+    height = np.interp(frame.azimuth, table, curve(table))
+    steep = np.interp(frame.azimuth, table, slope)
+    depth = (frame.height - height) * unit / np.sqrt(1 + steep**2)
+    if appearance.style == "receding":
+        depth = np.minimum(depth, 0.022)
+    return depth.astype(np.float32)
+
+
+def strand_coordinates(frame: SkullFrame, appearance: AppearanceParameters) -> Float:
+    """(N, 3): two numbers that stay the same along a strand (unit circle about the style's pole), and
+    metres / 0.1 along it. Noise with a high frequency in the first two looks like hair."""
+    pole = np.array(STYLES[appearance.style].pole, np.float64)
+    pole /= np.linalg.norm(pole)
+    offset = frame.offset.astype(np.float64)
+    if abs(pole[0]) > 0.3:
+        # Parted hair falls to both sides of the parting.
+        part = (appearance.parting - 0.5) * 0.05
+        side = np.where(offset[:, 0] > part, 1.0, -1.0)
+        axis = np.abs(pole) * np.sign(pole)
+        poles = axis[None] * np.stack([side, np.ones_like(side), np.ones_like(side)], axis=1)
+        offset = offset - np.array([part, 0, 0])
+    else:
+        poles = np.broadcast_to(pole, offset.shape)
+    along = (offset * poles).sum(axis=1, keepdims=True)
+    across = offset - along * poles
+    circle = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-4)
+    # A frame of two axes perpendicular to the pole.
+    helper = np.array([0.0, 0.3, 1.0]) if abs(pole[2]) < 0.7 else np.array([0.0, 1.0, 0.0])
+    first = np.cross(poles, helper)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    second = np.cross(poles, first)
+    return np.stack(
+        [(circle * first).sum(1), (circle * second).sum(1), along[:, 0] / 0.1], axis=1
+    ).astype(np.float32)
+
+
+def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceParameters) -> Float:
+    """Hair raised from the scalp in the template's own topology.
+
+    Args:
+        template: The topology and its mean head.
+        neutral: (V, 3) the bald head, metres.
+        appearance: Style, volume, curl, hairline and texture seed.
+
+    Returns:
+        (V, 3) float32 offsets in metres, 0 outside the hair; eyes, ears and face do not move.
+    """
+    from ..render.normals import vertex_normals
+
+    look = appearance.clamped()
+    style = STYLES[look.style]
+    if look.style == "bald":
+        return np.zeros_like(template.vertices, dtype=np.float32)
+    import torch
+
+    a = anatomy(template)
+    skin = np.zeros(len(template.vertices), np.float32)
+    skin[template.faces[template.part == 0]] = 1.0
+    skin *= 1 - np.clip(template.regions["eye_sockets"], 0, 1)
+    frame = skull_frame(template, template.vertices, np.clip(template.regions["ears"] * 1.0, 0, 1), skin)
+    thickness = _thickness(template, a, frame, look, style)
+    normals = vertex_normals(torch.from_numpy(np.ascontiguousarray(neutral, np.float32)),
+                             torch.from_numpy(template.triangles)).numpy()
+    # Outwards from the skull rather than along the normal, so that folds cannot cross.
+    radial = frame.offset / np.maximum(np.linalg.norm(frame.offset, axis=1, keepdims=True), 1e-4)
+    direction = 0.5 * normals + 0.5 * radial
+    direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-4)
+    out = direction * thickness[:, None]
+    out += _curtain(a, frame, look, style)
+    out = _smoothed(template, out, frame.covered)
+    if look.style == "bun":
+        out += _bun(a, template.vertices, frame)
+    return out.astype(np.float32)
+
+
+def _thickness(
+    template: HeadTemplate, a: Anatomy, frame: SkullFrame, look: AppearanceParameters, style: Style
+) -> Float:
+    """(V,) metres off the scalp."""
+    depth = hair_depth(frame, look)
+    volume = 0.45 + 1.1 * look.hair_volume
+    top = smoothstep(0.55, 0.95, frame.height)
+    fore = smoothstep(75.0, 40.0, frame.azimuth) * smoothstep(0.45, 0.65, frame.height)
+    rear = smoothstep(100.0, 140.0, frame.azimuth)
+    low = style.side + (style.back - style.side) * rear
+    thick = low + (style.top - low) * top
+    thick = thick + (style.front - thick) * fore * smoothstep(1.02, 0.75, frame.height)
+    seed = look.texture_seed * 31 + 11
+    lumps = fbm(template.vertices, 55.0, seed, octaves=2)
+    bulk = fbm(template.vertices, 18.0, seed + 1)
+    curl = style.lumps * (0.6 + 0.8 * look.hair_curl)
+    thick = thick * volume * np.clip(1 + 1.6 * curl * lumps + 0.5 * bulk, 0.3, 2.0)
+    # Sideburns and the hair just behind the ears lie flat.
+    near_ear = np.exp(-0.5 * np.square((np.abs(template.vertices[:, 0]) - a.ear[0]) / 0.02)) * bump(
+        template.vertices[:, 1], a.ear[1], 0.022
+    )
+    near_ear *= smoothstep(a.ear_top + 0.012, a.ear_top - 0.004, template.vertices[:, 2])
+    thick = thick * (1 - 0.75 * near_ear)
+    if look.style in ("side_part", "bob", "long"):
+        part = (look.parting - 0.5) * 0.05
+        groove = bump(template.vertices[:, 0], part, 0.006) * smoothstep(0.75, 0.95, frame.height)
+        thick = thick * (1 - 0.45 * groove)
+    reach = 0.012 + 0.3 * float(thick.max())
+    return (thick * smoothstep(-0.002, reach, depth) * frame.covered).astype(np.float32)
+
+
+def _curtain(a: Anatomy, frame: SkullFrame, look: AppearanceParameters, style: Style) -> Float:
+    """(V, 3): long hair pushes the lower sides and back outwards, more towards the bottom."""
+    out = np.zeros_like(frame.offset)
+    if style.hang <= 0:
+        return out
+    z = frame.offset[:, 2] + a.centre[2]
+    fall = smoothstep(a.ear_top, a.ear_bottom - 0.02, z) * smoothstep(-0.004, 0.016, hair_depth(frame, look))
+    amount = style.hang * (0.5 + look.hair_volume) * fall * frame.covered
+    planar = frame.offset[:, :2] / np.maximum(np.linalg.norm(frame.offset[:, :2], axis=1, keepdims=True), 1e-4)
+    out[:, :2] = planar * amount[:, None] * np.array([1.15, 0.9], np.float32)
+    if look.style == "bob":
+        out[:, :2] *= smoothstep(a.chin[2] - 0.045, a.chin[2] - 0.005, z)[:, None]
+    return out
+
+
+def _smoothed(template: HeadTemplate, offsets: Float, covered: Float, rounds: int = 2) -> Float:
+    """Averages with the neighbours, so that the border has no steps; ears and face stay put."""
+    faces = template.faces
+    edges = np.concatenate([faces[:, [k, (k + 1) % 4]] for k in range(4)])
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    count = np.maximum(np.bincount(edges.ravel(), minlength=len(offsets)), 1)[:, None]
+    for _ in range(rounds):
+        total = np.zeros_like(offsets)
+        for k in range(3):
+            total[:, k] = np.bincount(edges[:, 0], offsets[edges[:, 1], k], len(offsets)) + np.bincount(
+                edges[:, 1], offsets[edges[:, 0], k], len(offsets)
+            )
+        offsets = 0.5 * offsets + 0.5 * total / count
+    return offsets * covered[:, None]
+
+
+def _bun(a: Anatomy, vertices: Float, frame: SkullFrame) -> Float:
+    """(V, 3): a ball of hair high at the back of the head."""
+    direction = np.array([0.0, 0.80, 0.60], np.float32)
+    unit = frame.offset / np.maximum(np.linalg.norm(frame.offset, axis=1, keepdims=True), 1e-4)
+    angle = np.arccos(np.clip(unit @ direction, -1, 1))
+    inside = np.clip(1 - np.square(angle / 0.42), 0, 1)
+    lift = 2.0 * _BUN_RADIUS_M * np.sqrt(inside)
+    # Spread sideways in the middle of the ball, so that it bulges over its own neck.
+    sideways = unit - (unit @ direction)[:, None] * direction
+    return (direction * lift[:, None] + sideways * (0.9 * _BUN_RADIUS_M * inside)[:, None]) * frame.covered[
+        :, None
+    ]

@@ -1,0 +1,128 @@
+"""Painted hair: scalp, brows, lashes and beard as strands of colour over the skin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .anatomy import BrowFrame
+from .appearance import AppearanceParameters
+from .eyes import palette
+from .hair import STYLES, SkullFrame, hair_depth, strand_coordinates
+from .noise import fbm
+from .texels import Float, bump, mixed, smoothstep
+
+# From platinum to black along melanin, and the same with red pigment; sRGB.
+_HAIR = np.array(
+    [(226, 204, 160), (196, 160, 104), (150, 112, 68), (98, 68, 44), (58, 40, 29), (32, 24, 20), (19, 17, 17)],
+    np.float32,
+) / 255  # fmt: skip
+_RED_HAIR = np.array(
+    [(226, 186, 140), (206, 132, 76), (168, 84, 40), (116, 50, 28), (68, 34, 24), (36, 23, 19), (20, 17, 17)],
+    np.float32,
+) / 255  # fmt: skip
+_GREY_HAIR = np.array([0.74, 0.73, 0.71], np.float32)
+
+
+def hair_colour(appearance: AppearanceParameters, melanin_shift: float = 0.0) -> Float:
+    """(3,) sRGB middle tone of the pigmented hair; grey is mixed in strand by strand."""
+    melanin = float(np.clip(appearance.hair_melanin + melanin_shift, 0, 1))
+    ash, red = palette(_HAIR, melanin), palette(_RED_HAIR, melanin)
+    return ash + (red - ash) * appearance.hair_red
+
+
+def _greyed(colour: Float, strands: Float, grey: float) -> Float:
+    """(N, 3): whole strands turn white first, as grey hair does."""
+    share = smoothstep(1.0 - grey - 0.35, 1.0 - grey + 0.35, 0.5 + 0.9 * strands)
+    return mixed(colour, _GREY_HAIR, np.clip(share * min(1.0, 3.0 * grey), 0, 1))
+
+
+def scalp_hair(frame: SkullFrame, points: Float, look: AppearanceParameters) -> tuple[Float, Float]:
+    """Colour (N, 3) and cover (N,) in [0, 1] of the scalp's hair."""
+    style = STYLES[look.style]
+    seed = look.texture_seed * 31 + 17
+    depth = hair_depth(frame, look)
+    strand = strand_coordinates(frame, look)
+    curl = look.hair_curl if look.style not in ("curly", "afro") else max(look.hair_curl, 0.7)
+    bend = fbm(points, 35.0 + 60.0 * curl, seed, octaves=2)
+    waved = strand.copy()
+    waved[:, :2] += ((0.05 + 0.35 * curl) * bend)[:, None]
+    fine = fbm(waved, (75.0, 75.0, 2.0 + 18.0 * curl), seed + 1, octaves=2)
+    clump = fbm(waved, (17.0, 17.0, 0.8 + 7.0 * curl), seed + 2, octaves=2)
+    broad = fbm(points, 14.0, seed + 3, octaves=2)
+    if look.style in ("curly", "afro", "buzz"):
+        grain = fbm(points, 260.0 if look.style != "buzz" else 700.0, seed + 4, octaves=2)
+        fine = 0.4 * fine + 0.8 * grain
+    tone = hair_colour(look)
+    lightness = 1.0 + 0.50 * fine + 0.38 * clump + 0.25 * broad
+    colour = tone[None] * lightness[:, None]
+    # Tips and outer locks bleach; the nape and the roots stay dark.
+    bright = np.clip(tone * np.array([1.35, 1.25, 1.1], np.float32) + 0.02, 0, 1)
+    colour = mixed(colour, bright, np.clip(0.5 * clump + 0.25 * broad, 0, 0.5))
+    colour *= (0.80 + 0.20 * smoothstep(-0.3, 0.5, frame.height))[:, None]
+    colour = _greyed(colour, fine + 0.7 * clump, look.hair_grey)
+
+    rough = fine * 0.006 + clump * 0.005
+    width = 0.004 if look.style == "buzz" else 0.006 + 0.004 * look.hairline
+    cover = smoothstep(-width, width, depth + rough)
+    density = {"buzz": 0.80, "receding": 0.93}.get(look.style, 1.0)
+    if look.style == "buzz":
+        cover = cover * (density - 0.25 * np.clip(fine, -0.5, 0.5))
+    elif look.style == "receding":
+        crown = bump(frame.offset[:, 1], 0.02, 0.035) * smoothstep(0.80, 0.95, frame.height)
+        cover = cover * np.clip(density - 0.55 * crown + 0.35 * fine, 0, 1)
+    if look.style == "bald":
+        # Shaved hair leaves a faint shade where it would grow.
+        usual = AppearanceParameters(hairline=look.hairline)
+        shade = 0.20 * smoothstep(-0.008, 0.02, hair_depth(frame, usual)) * (1 - look.hair_grey)
+        cover = shade * smoothstep(0.95, 0.55, frame.height) * (0.7 + 0.6 * fine)
+    if look.style in ("side_part", "bob", "long"):
+        part = (look.parting - 0.5) * 0.05
+        line = bump(points[:, 0], part, 0.0016) * smoothstep(0.72, 0.80, frame.height)
+        line *= smoothstep(0.055, 0.03, frame.offset[:, 1])
+        cover = cover * (1 - 0.55 * line)
+    del style
+    return np.clip(colour, 0.006, 1.0), np.clip(cover, 0, 1) * frame.covered
+
+
+def brow_cover(frame: BrowFrame, points: Float, look: AppearanceParameters) -> Float:
+    """(N,) how much of each texel brow hairs cover."""
+    seed = look.texture_seed * 31 + 23
+    along = frame.along
+    inside = np.clip(along, 0, 1)
+    arch = 0.0045 * (look.brow_arch - 0.45) * np.sin(np.pi * np.clip(inside * 0.8 + 0.02, 0, 1))
+    across = frame.across - arch
+    half = (0.0020 + 0.0032 * look.brow_thickness) * (1 - 0.62 * smoothstep(0.45, 1.0, inside))
+    half = half * (0.8 + 0.2 * smoothstep(0.0, 0.15, inside))
+    # Hairs point outwards, upwards at the nose's end and along the brow at the other.
+    lean = 0.9 - 0.75 * smoothstep(0.0, 0.6, inside)
+    metres = inside * 0.036
+    stroke = np.stack([metres - across * (0.4 + 0.0 * lean), across + lean * metres * 0.5, points[:, 2] * 0], axis=1)
+    stroke[:, 2] = np.sign(points[:, 0]) * 0.01
+    hairs = fbm(stroke.astype(np.float32), (1500.0, 260.0, 100.0), seed, octaves=2)
+    edge = smoothstep(1.25, 0.55, np.abs(across) / half - 0.45 * hairs)
+    ends = smoothstep(-0.03, 0.10, along + 0.05 * hairs) * smoothstep(1.05, 0.82, along + 0.05 * hairs)
+    cover = edge * ends * np.clip(0.72 + 0.9 * hairs, 0, 1)
+    return np.clip(cover * (0.25 + 0.85 * look.brow_density), 0, 0.95).astype(np.float32) * frame.valid
+
+
+def brow_colour(look: AppearanceParameters) -> Float:
+    """(3,) sRGB: the hair's colour, darker or lighter by `brow_tone`, greying later than it."""
+    colour = hair_colour(look, 0.55 * (look.brow_tone - 0.45) + 0.08)
+    return colour + (_GREY_HAIR - colour) * max(0.0, look.hair_grey - 0.45)
+
+
+def beard_cover(
+    jaw: Float, chin: Float, moustache: Float, points: Float, look: AppearanceParameters
+) -> tuple[Float, Float]:
+    """Long hairs and stubble shade, (N,) each in [0, 1]."""
+    seed = look.texture_seed * 31 + 29
+    hairs = fbm(points, (900.0, 900.0, 300.0), seed, octaves=2)
+    patchy = fbm(points, 60.0, seed + 1, octaves=2)
+    full = np.maximum(jaw * smoothstep(0.25, 0.7, np.float32(look.beard)), chin * smoothstep(0.05, 0.4, np.float32(look.beard)))
+    full = np.maximum(full, moustache * look.moustache)
+    edge = smoothstep(0.25, 0.75, full + 0.30 * hairs + 0.20 * patchy * (full > 0.02))
+    dense = np.clip(edge * (0.80 + 0.5 * hairs), 0, 0.97)
+    dots = fbm(points, 1100.0, seed + 2)
+    where = np.maximum(np.maximum(jaw, chin), 0.95 * moustache)
+    shade = where * look.stubble * np.clip(0.50 + 0.35 * dots + 0.25 * patchy, 0, 1)
+    return dense.astype(np.float32), (0.72 * shade).astype(np.float32)
