@@ -1,0 +1,19 @@
+"""A head bundle as Blender objects. Imports only bpy, numpy, the standard library and `errors`.
+
+Two programs share it: `export/blend.py`, which writes .blend files, and the Blender extension,
+which imports bundles into an open scene. It is the one package of the engine that may import bpy.
+
+    bundle.py    reads a bundle without torch or safetensors
+    mesh.py      one mesh: quads and triangles, UVs, parts, shape keys
+    material.py  Principled materials for skin, eyes and mouth
+    head.py      bundle -> object in its own collection, with provenance
+    stage.py     a camera and soft lights, in a collection of their own
+"""
+
+from __future__ import annotations
+
+from .bundle import Bundle, read_bundle
+from .head import build_head
+from .stage import build_stage
+
+__all__ = ["Bundle", "build_head", "build_stage", "read_bundle"]

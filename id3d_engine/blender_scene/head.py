@@ -1,0 +1,51 @@
+"""A bundle as one object in a collection of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import bpy
+
+from .bundle import Bundle
+from .material import build_materials
+from .mesh import build_mesh_object
+
+_INT32 = 2**31
+
+
+def build_head(bundle: Bundle, scene: bpy.types.Scene) -> bpy.types.Object:
+    """Add the head to `scene`; nothing else in the scene changes, selection included.
+
+    The object stands at the origin, in metres, face to -Y. Its custom properties say where it comes
+    from (`id3d_engine`, `id3d_seed`, `id3d_identity_sha256`, ...). Names may end in `.001` where
+    they are taken: use the returned object.
+    """
+    head = build_mesh_object(bundle)
+    for material in build_materials(bundle.name, bundle.textures):
+        head.data.materials.append(material)
+    for key, value in provenance(bundle.info).items():
+        head[key] = value
+    collection = bpy.data.collections.new(f"ID3D Head {bundle.name}")
+    scene.collection.children.link(collection)
+    collection.objects.link(head)
+    return head
+
+
+def provenance(info: dict[str, Any]) -> dict[str, str | int | float | bool]:
+    """`head.json`'s provenance as flat custom properties, which glTF, FBX and USD carry on."""
+    engine = info.get("engine", {})
+    version = engine.get("version", "") if isinstance(engine, dict) else engine
+    facts: dict[str, Any] = {"schema": info.get("schema"), "engine": version} | dict(
+        info.get("provenance") or {}
+    )
+    return {f"id3d_{key}": _plain(value) for key, value in facts.items() if value is not None}
+
+
+def _plain(value: Any) -> str | int | float | bool:
+    # Custom properties hold 32-bit integers; larger seeds stay exact as text.
+    if isinstance(value, bool | float | str):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < _INT32 else str(value)
+    return json.dumps(value, ensure_ascii=False)

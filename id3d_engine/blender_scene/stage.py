@@ -1,0 +1,72 @@
+"""A portrait camera and three soft lights around a head at the origin."""
+
+from __future__ import annotations
+
+from math import cos, radians, sin
+
+import bpy
+from mathutils import Vector
+
+# name, direction from the face as azimuth (positive = the head's left) and elevation, distance, size, watts
+_LIGHTS = (
+    ("Key", 40.0, 30.0, 1.0, 0.6, 20.0),
+    ("Fill", -55.0, 5.0, 1.2, 1.0, 5.0),
+    ("Rim", 160.0, 35.0, 1.0, 0.4, 12.0),
+)
+_WORLD = (0.05, 0.05, 0.055, 1.0)
+
+
+def build_stage(head: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Collection:
+    """Camera (85 mm, in front) and lights, in a collection `ID3D Stage` that may be deleted as a whole.
+
+    Makes the camera the scene's, sets a square picture and, if the scene has no world, a dim one.
+    """
+    collection = bpy.data.collections.new("ID3D Stage")
+    scene.collection.children.link(collection)
+    corners = [Vector(corner) for corner in head.bound_box]
+    low = Vector(min(corner[axis] for corner in corners) for axis in range(3))
+    high = Vector(max(corner[axis] for corner in corners) for axis in range(3))
+    centre, height = (low + high) / 2, high.z - low.z
+
+    data = bpy.data.cameras.new("ID3D Camera")
+    data.lens = 85.0
+    # The head's height fills four fifths of the picture.
+    distance = height / 0.8 * data.lens / data.sensor_width
+    camera = _place(bpy.data.objects.new("ID3D Camera", data), centre, 0.0, 0.0, distance, collection)
+    data.clip_start = 0.01
+    scene.camera = camera
+    scene.render.resolution_x = scene.render.resolution_y = 1024
+
+    for name, azimuth, elevation, reach, size, watts in _LIGHTS:
+        light = bpy.data.lights.new(f"ID3D {name}", "AREA")
+        light.size, light.energy = size, watts
+        _place(bpy.data.objects.new(f"ID3D {name}", light), centre, azimuth, elevation, reach, collection)
+    if scene.world is None:
+        scene.world = _world()
+    return collection
+
+
+def _place(
+    thing: bpy.types.Object,
+    target: Vector,
+    azimuth_deg: float,
+    elevation_deg: float,
+    distance_m: float,
+    collection: bpy.types.Collection,
+) -> bpy.types.Object:
+    """On a sphere around `target`, looking at it; azimuth 0 is -Y, positive towards +X."""
+    azimuth, elevation = radians(azimuth_deg), radians(elevation_deg)
+    outwards = Vector((sin(azimuth) * cos(elevation), -cos(azimuth) * cos(elevation), sin(elevation)))
+    thing.location = target + outwards * distance_m
+    thing.rotation_euler = (-outwards).to_track_quat("-Z", "Y").to_euler()
+    collection.objects.link(thing)
+    return thing
+
+
+def _world() -> bpy.types.World:
+    world = bpy.data.worlds.new("ID3D World")
+    if bpy.app.version < (5, 0, 0):
+        world.use_nodes = True
+    background = next(node for node in world.node_tree.nodes if node.type == "BACKGROUND")
+    background.inputs["Color"].default_value = _WORLD
+    return world
