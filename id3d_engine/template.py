@@ -36,9 +36,9 @@ class HeadTemplate:
         basis: (M, V, 3) float32, orthogonal shape components scaled so that a coefficient of 1 is
             one standard deviation over the training subjects (bald heads).
         arkit: the 52 ARKit units, name -> (V, 3) float32 offsets at value 1.
-        regions: name -> (V,) float32 in [0, 1]: face, scalp, lips, brows, ears, neck, eyelids,
-            eyeballs, eye_sockets, mouth_inside, teeth, tongue, left (1 on the head's own left, x > 0;
-            0.5 on the midline).
+        regions: name -> (V,) float32 in [0, 1]: face, scalp, lips, brows, ears, neck, neck_cap (the
+            flat lid under the neck), eyelids, eyeballs, eye_sockets, mouth_inside, teeth, tongue, left
+            (1 on the head's own left, x > 0; 0.5 on the midline).
         landmarks: name -> vertex index (nose_tip, chin, eye corners, mouth corners, ...).
         mirror: (V,) int32, the vertex on the other side of the x = 0 plane.
         given_attributes: Shape coefficients of people of a given age, gender, ancestry and build.

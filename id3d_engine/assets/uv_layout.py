@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+Array = NDArray[np.floating]
+
 MARGIN = 0.006  # between islands and to the border: 6 texels at 1024
 
 
@@ -87,8 +89,8 @@ def coverage(uv: NDArray[np.floating], size: int) -> NDArray[np.int32]:
     return count
 
 
-def _inside(a, b, c, x, y):  # noqa: ANN001, ANN202
-    def side(p, q):  # noqa: ANN001, ANN202
+def _inside(a: Array, b: Array, c: Array, x: Array, y: Array) -> NDArray[np.bool_]:
+    def side(p: Array, q: Array) -> Array:
         return (q[0] - p[0]) * (y - p[1]) - (q[1] - p[1]) * (x - p[0])
 
     s = np.stack([side(a, b), side(b, c), side(c, a)])
