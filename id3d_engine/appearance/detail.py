@@ -141,11 +141,14 @@ def wrinkle_height(template: HeadTemplate, point: Float, seed: int = 0) -> Float
     return (out * patchy).astype(np.float32)
 
 
-def tangent_normals(height: Float, atlas: Atlas, vertices: NDArray[np.floating], strength: float = 1.0) -> Float:
+def tangent_normals(
+    height: Float, atlas: Atlas, vertices: NDArray[np.floating], strength: float = 1.0
+) -> Float:
     """Tangent-space normal map of a height map, +X along u and +Y along v (up in the texture).
 
-    With P_u, P_v the surface's derivatives (metres per unit of u and v), taken as perpendicular:
-    n ~ (-h_u / |P_u|, -h_v / |P_v|, 1), then normalised.
+    With the surface's derivatives P_u = a t and P_v = c t + d b in the tangent frame (t, b), the
+    height's gradient is g_t = h_u / a, g_b = (h_v - c g_t) / d, and n ~ (-g_t, -g_b, 1). The same to
+    first order as `render.normal_map.bump` then `encode`, in a fraction of the memory.
 
     Args:
         height: (N,) float32, metres, of the atlas's covered texels.
@@ -153,40 +156,47 @@ def tangent_normals(height: Float, atlas: Atlas, vertices: NDArray[np.floating],
         strength: Multiplies the height.
 
     Returns:
-        (size, size, 3) float32 in [0, 1], (n + 1) / 2; flat (0.5, 0.5, 1) where there is no chart.
+        (size, size, 3) float32 in [0, 1], (n + 1) / 2; gaps between charts repeat the nearest texel.
     """
     size = atlas.size
     texel = atlas.texel.numpy()
-    field = np.full(size * size, np.nan, np.float32)
-    field[texel] = height * np.float32(strength)
-    position = np.full((size * size, 3), np.nan, np.float32)
-    position[texel] = atlas.positions(vertices)
-    field, position = field.reshape(size, size), position.reshape(size, size, 3)
+    field = np.full((size * size, 4), np.nan, np.float32)
+    field[texel, 0] = height * np.float32(strength)
+    field[texel, 1:] = atlas.positions(vertices)
+    field = field.reshape(size, size, 4)
 
-    right, step_u = _slope(field, position, axis=1)
-    down, step_v = _slope(field, position, axis=0)
-    normal = np.stack([-right / step_u, down / step_v, np.ones_like(field)], -1)
+    along_u = _derivative(field, axis=1)[texel]
+    along_v = -_derivative(field, axis=0)[texel]  # rows run against v
+    a = np.linalg.norm(along_u[:, 1:], axis=1) + 1e-9
+    c = (along_v[:, 1:] * along_u[:, 1:]).sum(1) / a
+    d = np.sqrt(np.maximum((along_v[:, 1:] ** 2).sum(1) - c * c, 1e-12))
+    slope_t = along_u[:, 0] / a
+    slope_b = (along_v[:, 0] - c * slope_t) / d
+    # A texel squeezed to nothing has no slope that means anything.
+    squeezed = np.minimum(a, d) < 0.05 * np.median(a)
+    normal = np.stack([-slope_t, -slope_b, np.ones_like(a)], -1)
+    normal[squeezed] = (0.0, 0.0, 1.0)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    out = normal.reshape(-1, 3)[texel][atlas.nearest.numpy()].reshape(size, size, 3)
-    return (out * 0.5 + 0.5).astype(np.float32)
+    return (normal[atlas.nearest.numpy()].reshape(size, size, 3) * 0.5 + 0.5).astype(np.float32)
 
 
-def _slope(field: Float, position: Float, axis: int) -> tuple[Float, Float]:
-    """Height difference and distance from each texel to the next along `axis`, within a chart.
+def _derivative(field: Float, axis: int) -> Float:
+    """(S, S, 4) height and position -> (S * S, 4) change per texel along `axis`, within a chart.
 
-    The mean of the differences to both neighbours; to one at a chart's border.
+    The mean of the differences to both neighbours; the one there is at a chart's border.
     """
-    rise = np.diff(field, axis=axis)
-    run = np.linalg.norm(np.diff(position, axis=axis), axis=-1)
-    with np.errstate(invalid="ignore"):
-        inside = np.isfinite(run) & (run <= 6 * np.nanmedian(run) if np.isfinite(run).any() else False)
-    rise, run, count = np.where(inside, rise, 0.0), np.where(inside, run, 0.0), inside.astype(np.float32)
-    before, after = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
-    before[axis], after[axis] = (1, 0), (0, 1)
-    number = np.maximum(np.pad(count, before) + np.pad(count, after), 1.0)
-    slope = (np.pad(rise, before) + np.pad(rise, after)) / number
-    distance = (np.pad(run, before) + np.pad(run, after)) / number
-    return slope.astype(np.float32), np.maximum(distance, 1e-5).astype(np.float32)
+    step = np.diff(field, axis=axis)
+    length = np.linalg.norm(step[..., 1:], axis=-1)
+    inside = np.isfinite(length)
+    if inside.any():  # charts may touch in the texture but not on the head
+        inside &= np.nan_to_num(length) <= 8 * np.median(length[inside])
+    step[~inside] = 0.0
+    total, count = np.zeros_like(field), np.zeros(field.shape[:2], np.float32)
+    for side in (slice(None, -1), slice(1, None)):
+        place = (slice(None), side) if axis == 1 else (side, slice(None))
+        total[place] += step
+        count[place] += inside
+    return (total / np.maximum(count, 1.0)[..., None]).reshape(-1, 4)
 
 
 def _region(template: HeadTemplate, atlas: Atlas, name: str) -> Float:

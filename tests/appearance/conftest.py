@@ -19,9 +19,7 @@ def sphere(centre, radii, rings, segments, chart):
         polar = np.pi * (0.02 + 0.96 * i / rings)
         for j in range(segments):
             angle = 2 * np.pi * j / segments  # 0 at +Y, so the face (-Y) is the middle of the chart
-            vertices.append(
-                (-np.sin(polar) * np.sin(angle), np.sin(polar) * np.cos(angle), -np.cos(polar))
-            )
+            vertices.append((-np.sin(polar) * np.sin(angle), np.sin(polar) * np.cos(angle), -np.cos(polar)))
     faces = []
     for i in range(rings):
         for j in range(segments):

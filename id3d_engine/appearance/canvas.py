@@ -1,0 +1,111 @@
+"""What is painted on: the start material, the residual field, and both as any view sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..render.raster import sample_texture
+from ..template import HeadTemplate
+from .atlas import make_atlas
+from .eyes import compose, skin_texels, tint_weights
+from .maps import Material, pack
+from .pseudo_albedo import Views
+from .psi_a import PsiA, PsiAConfig, SurfacePoints, apply_residual
+from .regularisers import MirrorPairs, mirror_pairs, surface_prior
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Of one grid: the skin's points and numbers, and every texel's shares of the tints."""
+
+    points: SurfacePoints
+    skin: Tensor
+    tint: Tensor
+
+
+class Canvas(nn.Module):
+    """`Psi_a` on a texel grid over a start appearance.
+
+    Args:
+        template: The topology; charts, regions and rest positions are read.
+        start: Textures at any size.
+        rows: Map sets, K: 1 for one set that all expressions wear, or 1 + the expressions.
+        grid: Texels a side at which the residual is evaluated while painting.
+        view_size: Pixels a side of the views; the start is filtered to about their resolution.
+        generator: Draws the initial weights.
+        device: Where painting happens.
+    """
+
+    start: Tensor
+    start_grid: Tensor
+    expected: Tensor
+
+    def __init__(
+        self,
+        template: HeadTemplate,
+        start: Material,
+        rows: int,
+        grid: int,
+        view_size: int,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+        config: PsiAConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.template, self.grid = template, grid
+        self.psi = PsiA(template, rows, generator, config)
+        atlas = make_atlas(template, grid)
+        self.mirror: MirrorPairs = mirror_pairs(template, atlas)
+        # A head fills a view with about half of its chart, so a texel of this size is a pixel or less.
+        shown = min(len(np.asarray(start.roughness)), 2 ** round(np.log2(4 * view_size)))
+        self.register_buffer("start", pack(start, shown), persistent=False)
+        self.register_buffer("start_grid", atlas.gather(pack(start, grid)), persistent=False)
+        self.register_buffer("expected", surface_prior(template, atlas), persistent=False)
+        self.to(device)
+        self._places = self._place(grid)
+
+    def residual(self, row: Tensor, grid: int | None = None) -> Tensor:
+        """(B,) rows -> (B, N, 5) residuals of the covered texels of a grid (the painting one if None)."""
+        places = self._places if grid in (None, self.grid) else self._place(grid)
+        return compose(self.psi(places.points, row), self.psi.tints, places.tint, places.skin)
+
+    def _place(self, grid: int) -> _Places:
+        atlas, device = make_atlas(self.template, grid), self.start.device
+        skin = skin_texels(atlas)
+        return _Places(
+            SurfacePoints(atlas.points.vertices[skin].to(device), atlas.points.weights[skin].to(device)),
+            skin.to(device),
+            tint_weights(self.template, atlas).to(device),
+        )
+
+    def residual_image(self, residual: Tensor) -> Tensor:
+        """(B, N, 5) at the painting grid -> (B, 5, grid, grid), dilated."""
+        return make_atlas(self.template, self.grid).image(residual)
+
+    def start_pixels(self, views: Views) -> Tensor:
+        """(B, 5, H, W): the start as the views see it; constant while their round lasts."""
+        assert views.surface.uv is not None
+        with torch.no_grad():
+            return sample_texture(self.start, views.surface.uv)
+
+    def material(self, residual: Tensor, views: Views, start_pixels: Tensor) -> Tensor:
+        """(R, N, 5) residuals of R rows -> (B, 5, H, W) material at the views' pixels.
+
+        Args:
+            residual: Of rows in the order that `views.row` counts in.
+        """
+        assert views.surface.uv is not None
+        image = self.residual_image(residual)
+        image = image.expand(len(views.row), -1, -1, -1) if len(image) == 1 else image[views.row]
+        moved = apply_residual(
+            start_pixels.movedim(1, -1), sample_texture(image, views.surface.uv).movedim(1, -1)
+        )
+        return moved.movedim(-1, 1)
+
+    def grid_material(self, residual: Tensor) -> Tensor:
+        """(R, N, 5) residuals -> (R, N, 5) material of the covered texels."""
+        return apply_residual(self.start_grid, residual)

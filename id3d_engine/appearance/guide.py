@@ -1,0 +1,93 @@
+"""What tells the paint where to go: a prior, as a function of renders.
+
+A `Guide` sees the first render of a round's views and answers with the round's data term, a
+function of later renders of the same views. Target images are one kind of answer (the dear part
+once, the cheap part often); plain score distillation is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..expressions import Expression
+from ..priors.guidance import refined_latents, sds_loss
+from ..priors.prior import Prior
+from ..render.cameras import Cameras, view_text
+from .pseudo_albedo import Views
+from .settings import PaintConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round's views and what they show; `share` of the run, in [0, 1], lies behind."""
+
+    number: int
+    share: float
+    views: Views
+    cameras: Cameras
+    expressions: Sequence[Expression]
+
+
+DataTerm = Callable[[Tensor], Tensor]
+Guide = Callable[[Tensor, Round], DataTerm]
+
+
+def target_term(targets: Tensor, weight: Tensor) -> DataTerm:
+    """Mean squared error to (B, 3, H, W) targets over pixels weighted by (B, 1, H, W)."""
+    total = 3 * weight.sum() + 1.0
+
+    def term(image: Tensor) -> Tensor:
+        return ((image - targets).square() * weight).sum() / total
+
+    return term
+
+
+def prior_guide(
+    prior: Prior,
+    identity: NDArray[np.floating] | Tensor | None,
+    text: str | None,
+    config: PaintConfig,
+    generator: Callable[[str, int], torch.Generator],
+) -> Guide:
+    """The albedo prior as a guide.
+
+    With `config.method` "refined", the target is the render plus the change that denoising made,
+    decode(x0) - decode(encode(render)), so that the autoencoder's own blur is not painted.
+
+    Args:
+        generator: `Job.generator`: stage and step -> a CPU generator, for the noise.
+    """
+
+    def guide(image: Tensor, here: Round) -> DataTerm:
+        conditions = prior.conditions(
+            identity, [e.descriptor for e in here.expressions], view_text(here.cameras), text
+        )
+        t = torch.full((len(image),), round(config.timesteps.at(here.share) * prior.steps))
+        t = t.clamp(1, prior.steps - 1)
+        noise = generator("paint.noise", here.number)
+        finish, weight = here.views.surface.finish, here.views.weight
+        if config.method == "sds":
+            return lambda render: (
+                sds_loss(
+                    prior, finish(render), conditions, t, guidance_scale=config.guidance_scale,
+                    weighting="x0", generator=noise,
+                ).mean() / (3 * prior.latent_size**2)
+            )  # fmt: skip
+        with torch.no_grad():
+            seen = finish(image.detach())
+            latents = prior.encode(seen)
+            wanted = refined_latents(
+                prior, latents, conditions, t, steps=config.denoise_steps,
+                guidance_scale=config.guidance_scale, generator=noise,
+            )  # fmt: skip
+            change = prior.decode(wanted) - prior.decode(latents)
+            targets = (image.detach() + change.to(image.device)).clamp(0, 1)
+        return target_term(targets, weight)
+
+    return guide

@@ -1,0 +1,233 @@
+"""The appearance stage: score distillation through `phi_a` onto albedo, roughness and specularity.
+
+A round:
+
+1. Draw views (whole heads and close-ups, each with an expression) and a light for each.
+2. Render their pseudo-albedo and ask the prior what it would make of it (`refined_targets`: noise to
+   t, denoise in a few steps). That pass is dear.
+3. Fit `Psi_a` to those targets for some inner steps, which are cheap, with the regularisers.
+
+`method="sds"` is plain score distillation, the one-step, one-fit special case.
+
+A target carries the autoencoder's own blur. So what is fitted is not the decoded target but the
+render plus the *change* that denoising made: render + decode(x0) - decode(encode(render)). A prior
+that wants no change then asks for none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+from ..expressions import NEUTRAL, Expression
+from ..job import Job, Stepper
+from ..priors.prior import Prior
+from ..render.cameras import Cameras, join, sample_cameras
+from ..render.lights import sample_lights
+from ..template import HeadTemplate
+from .atlas import make_atlas
+from .canvas import Canvas
+from .detail import Detail, author_height, tangent_normals
+from .guide import Guide, Round, prior_guide
+from .maps import Maps, MapSet, Material, compose_maps, pack
+from .pseudo_albedo import Views, look, pseudo_albedo
+from .regularisers import pull_to_start, smoothness, surface_loss, symmetry
+from .settings import PaintConfig, Weights
+
+STAGE = "paint"
+# As the priors' training views: half whole heads, a quarter faces, an eighth mouths and eyes each.
+CLOSEUPS: tuple[str | None, ...] = (None, "face", None, "eyes", None, "face", None, "mouth")
+# Maps of single expressions are for morph-driven shaders, 13 at a time: no more texels than this.
+SET_SIZE = 1024
+
+
+def paint(
+    vertices: NDArray[np.floating],
+    offsets: Mapping[str, NDArray[np.floating]],
+    template: HeadTemplate,
+    start: Material,
+    prior: Prior,
+    identity: NDArray[np.floating] | Tensor | None,
+    expressions: Sequence[Expression],
+    text: str | None,
+    config: PaintConfig,
+    job: Job,
+    detail: Detail | None = None,
+) -> Maps:
+    """Paint one head.
+
+    Args:
+        vertices: (V, 3) neutral head on the template's topology, metres.
+        offsets: Expression name -> (V, 3) from `vertices`; the views' poses.
+        template: Charts and regions.
+        start: Textures to start from, best authored at `config.size`.
+        prior: Of the albedo domain.
+        identity: (D,) embedding of the prior's encoder, or None.
+        expressions: Those to pose, apart from the neutral, each with an entry in `offsets`.
+        text: Free text `y_text`, or None.
+        config: Settings.
+        job: Seed, progress, cancel, checkpoints (stage "paint").
+        detail: Strengths of the micro relief.
+
+    Returns:
+        Maps at `config.size`.
+
+    Raises:
+        InputError: the prior is not one of albedo, an expression has no offsets, or a setting is bad.
+        Cancelled: the job was cancelled.
+    """
+    config.checked()
+    if prior.domain != "albedo":
+        raise InputError(f"painting needs the albedo prior, got the {prior.domain} one: load that domain")
+    missing = [e.name for e in expressions if e.name not in offsets]
+    if missing:
+        raise InputError(
+            f"the head has no shape for {missing[0]!r}: leave the expression out or add its offsets"
+        )
+    guide = prior_guide(prior, identity, text, config, job.generator)
+    canvas = fit(vertices, offsets, template, start, guide, expressions, config, job, prior.image_size)
+    return bake(canvas, vertices, template, start, expressions, config, detail)
+
+
+def fit(
+    vertices: NDArray[np.floating],
+    offsets: Mapping[str, NDArray[np.floating]],
+    template: HeadTemplate,
+    start: Material,
+    guide: Guide,
+    expressions: Sequence[Expression],
+    config: PaintConfig,
+    job: Job,
+    view_size: int,
+) -> Canvas:
+    """The rounds; whatever `guide` answers is what is painted."""
+    rows = 1 + len(expressions) if config.per_expression else 1
+    canvas = Canvas(template, start, rows, config.grid, view_size, job.generator(STAGE, -1))
+    optimizer = torch.optim.Adam(canvas.parameters(), lr=config.learning_rate.start, betas=(0.9, 0.95))
+    inner = config.inner_steps if config.method == "refined" else 1
+    for number in job.steps(STAGE, config.rounds, Stepper(canvas, optimizer), "painting skin and eyes"):
+        share = number / max(config.rounds - 1, 1)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate.at(share)
+        views, cameras, shown = draw_views(
+            vertices, offsets, template, expressions, config, job, number, view_size
+        )
+        here = Round(number, share, views, cameras, shown)
+        wanted = torch.unique(views.row)
+        local = replace(views, row=torch.searchsorted(wanted, views.row))
+        pixels = canvas.start_pixels(views)
+        data: Callable[[Tensor], Tensor] | None = None
+        for _ in range(inner):
+            residual = canvas.residual(wanted)
+            image = pseudo_albedo(canvas.material(residual, local, pixels), local)
+            data = data or guide(image, here)
+            loss = data(image) + penalty(canvas, residual, wanted, config.weights, share)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(canvas.parameters(), 1.0)
+            optimizer.step()
+    return canvas
+
+
+def penalty(canvas: Canvas, residual: Tensor, rows: Tensor, weights: Weights, share: float) -> Tensor:
+    """All regularisers at (R, N, 5) residuals of (R,) rows."""
+    atlas = make_atlas(canvas.template, canvas.grid)
+    total = weights.smooth * smoothness(residual, atlas)
+    total = total + weights.symmetry * symmetry(residual, canvas.mirror)
+    total = total + weights.pull.at(share) * pull_to_start(residual)
+    total = total + weights.surface * surface_loss(canvas.grid_material(residual), canvas.expected)
+    if len(rows) > 1 and int(rows[0]) == 0:
+        total = total + weights.own * (residual[1:] - residual[:1]).square().mean()
+    return total
+
+
+def draw_views(
+    vertices: NDArray[np.floating],
+    offsets: Mapping[str, NDArray[np.floating]],
+    template: HeadTemplate,
+    expressions: Sequence[Expression],
+    config: PaintConfig,
+    job: Job,
+    number: int,
+    size: int,
+) -> tuple[Views, Cameras, list[Expression]]:
+    """The views of round `number`, a function of the job's seed and the number alone.
+
+    Kinds of close-up take turns over views and rounds, so that none is left out by chance.
+    """
+    generator = job.generator(STAGE, number)
+    neutral = np.asarray(vertices, np.float32)
+    marks = {k: torch.from_numpy(neutral[i]) for k, i in template.landmarks.items()}
+    turn = [number * config.views + k for k in range(config.views)]
+    kinds = [CLOSEUPS[t % len(CLOSEUPS)] for t in turn]
+    by_kind = {
+        kind: sample_cameras(kinds.count(kind), generator, closeup=kind, landmarks=marks or None)
+        for kind in dict.fromkeys(kinds)
+    }
+    taken = dict.fromkeys(by_kind, 0)
+    single = []
+    for kind in kinds:
+        single.append(by_kind[kind][taken[kind] : taken[kind] + 1])
+        taken[kind] += 1
+    cameras = join(single)
+
+    poses = [NEUTRAL, *expressions]
+    # All poses take turns; half of the views are neutral where all poses wear one set of maps.
+    pool = torch.arange(len(poses))
+    if not config.per_expression:
+        pool = torch.cat([pool, pool.new_zeros(len(expressions))])
+    order = torch.cat([torch.randperm(len(pool), generator=generator) for _ in range(config.views)])
+    pick = pool[order[: config.views]]
+    row = pick if config.per_expression else torch.zeros_like(pick)
+    shown = [poses[i] for i in pick]
+    posed = np.stack([neutral + offsets[e.name] if e is not NEUTRAL else neutral for e in shown])
+    views = look(
+        torch.from_numpy(posed.astype(np.float32)),
+        torch.from_numpy(np.asarray(template.triangles)),
+        torch.from_numpy(np.asarray(template.triangle_uv)),
+        cameras,
+        sample_lights(config.views, generator),
+        size,
+        row,
+    )
+    return views, cameras, shown
+
+
+@torch.no_grad()
+def bake(
+    canvas: Canvas,
+    vertices: NDArray[np.floating],
+    template: HeadTemplate,
+    start: Material,
+    expressions: Sequence[Expression],
+    config: PaintConfig,
+    detail: Detail | None = None,
+) -> Maps:
+    """The finished maps of a painted canvas: the residual on the bake grid, the start at full size."""
+
+    def painted(row: int, size: int, full: Tensor) -> MapSet:
+        residual = canvas.residual(torch.tensor([row]), config.bake_grid)
+        image = make_atlas(template, config.bake_grid).image(residual)[0]
+        return compose_maps(full, image, make_atlas(template, size))
+
+    neutral = painted(0, config.size, pack(start, config.size))
+    sets = {}
+    if config.per_expression:
+        size = min(config.size, SET_SIZE)
+        small = pack(start, size)
+        sets = {e.name: painted(1 + k, size, small) for k, e in enumerate(expressions)}
+    atlas = make_atlas(template, config.size)
+    height = author_height(template, atlas, start.albedo_srgb, detail or Detail())
+    return Maps(
+        albedo_srgb=neutral.albedo_srgb,
+        roughness=neutral.roughness,
+        specular=neutral.specular,
+        normal=tangent_normals(height, atlas, vertices, config.relief),
+        sets=sets,
+    )
