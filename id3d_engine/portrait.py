@@ -1,0 +1,150 @@
+"""Pictures of a finished head: one expression, some views, one light, soft shadows, grey backdrop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from .head import Head
+from .png import to_uint8
+from .render.cameras import Cameras, distance_for, orbit
+from .render.lights import Lights
+from .render.normal_map import decode
+from .render.normals import render_normals
+from .render.occlusion import ambient_occlusion, soft_shadows
+from .render.raster import interpolate, sample_texture
+from .render.shading import linear_to_srgb, shade, srgb_to_linear
+from .render.surface import see
+from .template import SKIN
+
+FOV_DEG = 20.0
+MARGIN = 1.12  # the frame's height over the head's
+_SKIN_WRAP = 0.3
+_PLAIN = {"albedo": (0.72, 0.72, 0.72), "roughness": (0.55,), "specular": (0.35,)}
+
+
+class Sitter:
+    """A head ready to be pictured. The frame comes from the neutral, so all its pictures align.
+
+    Args:
+        head: What is pictured.
+        smoothing: Pictures are rendered at this multiple of their size, then averaged.
+    """
+
+    def __init__(self, head: Head, smoothing: int = 1) -> None:
+        self.head, self.smoothing = head, smoothing
+        # A repeated last index gives triangles without area, which see nothing and cost time.
+        whole = head.triangles[:, 1] != head.triangles[:, 2]
+        self.triangles = torch.from_numpy(head.triangles[whole]).long()
+        self.triangle_uv = torch.from_numpy(head.triangle_uv[whole])
+
+    @cached_property
+    def _frame(self) -> tuple[tuple[float, float, float], float]:
+        skin = np.unique(self.head.faces[self.head.part == SKIN]) if (self.head.part == SKIN).any() else ...
+        low, high = self.head.vertices[skin].min(0), self.head.vertices[skin].max(0)
+        centre = (low + high) / 2
+        # Azimuths turn about this point, so the depth may not leave the frame either.
+        return (0.0, float(centre[1]), float(centre[2])), float(MARGIN * (high - low).max())
+
+    def cameras(self, azimuths_deg: Sequence[float], elevation_deg: float = 0.0) -> Cameras:
+        """One camera an azimuth, framing the whole head."""
+        target, height = self._frame
+        distance = float(distance_for(FOV_DEG, height))
+        return orbit(torch.tensor(list(azimuths_deg)), elevation_deg, distance, FOV_DEG, target)
+
+    def vertices(self, expression: str = "neutral") -> Tensor:
+        """(V, 3) float32."""
+        return torch.from_numpy(np.ascontiguousarray(self.head.posed(expression)))
+
+    @torch.no_grad()
+    def shaded(
+        self, expression: str, azimuths_deg: Sequence[float], lights: Lights, size: int
+    ) -> NDArray[np.uint8]:
+        """(N, size, size, 3) uint8 sRGB pictures with the head's maps, self-shadowed."""
+        vertices = self.vertices(expression)
+        cameras = self.cameras(azimuths_deg)
+        sky = ambient_occlusion(vertices, self.triangles, directions=40)
+        lamps = soft_shadows(vertices, self.triangles, lights.directions[0], samples=8)
+        arriving = torch.cat([sky, lamps], 1)
+        pixels = size * self.smoothing
+        kinds = [*_PLAIN, "normal"] if "normal" in self.head.textures else [*_PLAIN]
+        maps = {kind: self._map(kind, expression, pixels) for kind in kinds}
+        pictures = [
+            self._shade_one(vertices, cameras[index : index + 1], maps, arriving, lights, pixels)
+            for index in range(len(cameras))
+        ]
+        return self._finish(torch.cat(pictures))
+
+    def _shade_one(
+        self,
+        vertices: Tensor,
+        camera: Cameras,
+        maps: dict[str, Tensor],
+        arriving: Tensor,
+        lights: Lights,
+        pixels: int,
+    ) -> Tensor:
+        """(1, 3, pixels, pixels) sRGB over the backdrop. Only covered pixels are shaded: it is dear."""
+        surface = see(vertices, self.triangles, camera, (pixels, pixels), self.triangle_uv)
+        assert surface.uv is not None
+        fragments = surface.fragments
+
+        def covered(image: Tensor) -> Tensor:
+            return image.flatten(2)[:, :, None, fragments.covered]
+
+        normal = surface.normal
+        if "normal" in maps:
+            bumps = sample_texture(maps["normal"], surface.uv)[0]
+            normal = decode(bumps, vertices, self.triangles, self.triangle_uv, fragments)[None]
+        uv = covered(surface.uv)
+        share = covered(interpolate(arriving, self.triangles, fragments))
+        linear = shade(
+            srgb_to_linear(sample_texture(maps["albedo"], uv)),
+            covered(normal),
+            covered(surface.position),
+            sample_texture(maps["roughness"], uv),
+            sample_texture(maps["specular"], uv),
+            surface.camera_position,
+            lights,
+            occlusion=share[:, :1],
+            visible=share[:, 1:],
+            wrap=_SKIN_WRAP,
+        )
+        image = fragments.spread(linear_to_srgb(linear.clamp(0, 1))[0, :, 0].T)
+        return surface.finish(torch.where(surface.mask > 0, image, backdrop(pixels)))
+
+    @torch.no_grad()
+    def normals(self, expression: str, azimuths_deg: Sequence[float], size: int) -> NDArray[np.uint8]:
+        """(N, size, size, 3) uint8 camera-space normals on black."""
+        big = (size * self.smoothing,) * 2
+        image, _ = render_normals(self.vertices(expression), self.triangles, self.cameras(azimuths_deg), big)
+        return self._finish(image)
+
+    def _map(self, kind: str, expression: str, pixels: int) -> Tensor:
+        """(C, T, T) float32, no finer than the picture needs; plain where the head has no such map."""
+        image = self.head.map_for(kind, expression)
+        if image is None:
+            return torch.tensor(_PLAIN[kind]).reshape(-1, 1, 1).expand(-1, 2, 2)
+        planes = image[..., None] if image.ndim == 2 else image
+        texels = torch.from_numpy(np.ascontiguousarray(planes)).permute(2, 0, 1).float() / 255
+        # The face takes about half of the map's width and of the picture's: sampled finer, it sparkles.
+        coarser = max(1, round(texels.shape[-1] / (2 * pixels)))
+        return functional.avg_pool2d(texels, coarser)
+
+    def _finish(self, images: Tensor) -> NDArray[np.uint8]:
+        small = functional.avg_pool2d(images.clamp(0, 1), self.smoothing)
+        return to_uint8(small.permute(0, 2, 3, 1).numpy())
+
+
+def backdrop(size: int) -> Tensor:
+    """(1, 3, size, size) soft grey, lighter behind the head."""
+    line = torch.linspace(-1, 1, size)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    grey = 0.80 - 0.13 * (x.square() + (y + 0.2).square()).clamp(max=2) / 2
+    return torch.stack([grey, grey * 1.004, grey * 1.012])[None]
