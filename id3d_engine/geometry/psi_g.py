@@ -72,7 +72,8 @@ class PsiG(nn.Module):
         self.register_buffer("anchors", anchors.float() * METRE)
         self.register_buffer("waves", _wave_vectors(config, generator))
         self.shared = nn.Parameter(torch.randn(tokens, width, generator=generator) * 0.5)
-        self.own = nn.Parameter(torch.zeros(expressions, tokens, width))
+        # One parameter each: a round without an expression must not move it by stale momentum.
+        self.own = nn.ParameterList(torch.zeros(tokens, width) for _ in range(expressions))
         self.place = nn.Linear(2 * self.waves.shape[1] + 3, width)
         self.blocks = nn.ModuleList(_Block(width, config.heads) for _ in range(config.layers))
         self.token_norm, self.query_norm = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -88,24 +89,24 @@ class PsiG(nn.Module):
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)
 
-    def tokens(self, expressions: Tensor) -> Tensor:
-        """(B,) indices -> (B, N, C): the latent sets after self-attention."""
-        x = self.shared + self.own[expressions] + self.place(self._features(self.anchors))
+    def tokens(self, expression: int) -> Tensor:
+        """(N, C): the latent set of one expression after self-attention."""
+        x = (self.shared + self.own[expression] + self.place(self._features(self.anchors)))[None]
         for block in self.blocks:
             x = block(x)
-        return self.token_norm(x)
+        return self.token_norm(x[0])
 
     def forward(self, points: Tensor, expression: int, free: Tensor | None = None) -> Deformation:
         """The deformation of one expression at points (P, 3), metres on the neutral head.
 
-        `free` (P, 3) is 0 where a vertex must not move along an axis (`TetGrid.free`).
+        `free` (P, 1) is 0 where a vertex must stay where it is (`TetGrid.free`).
         """
         x = points.to(self.anchors) * METRE
-        tokens = self.tokens(torch.tensor([expression], device=x.device))
+        tokens = self.tokens(expression)
         place = self.place(self._features(x))
         heads, size = self.config.heads, self.config.width // self.config.heads
         query = self.query(self.query_norm(place)).view(-1, heads, size).transpose(0, 1)
-        key, value = (f(tokens[0]).view(-1, heads, size).transpose(0, 1) for f in (self.key, self.value))
+        key, value = (f(tokens).view(-1, heads, size).transpose(0, 1) for f in (self.key, self.value))
         query, key = self._prefer_near(query / math.sqrt(size), key, x)
         value = nn.functional.pad(value, (0, 4))  # the fused kernel wants equal sizes
         listened = nn.functional.scaled_dot_product_attention(query[None], key[None], value[None], scale=1.0)

@@ -3,8 +3,7 @@
 Corners and centres of a cubic lattice; every two neighbouring centres form four tetrahedra with the
 edges of the square between their cubes. All those tetrahedra are congruent and almost regular, so a
 surface extracted from them has no preferred direction, and no grid file has to be shipped. At the
-box's faces the remaining pyramids (centre and square) are halved, so the grid fills its box exactly:
-a neck that runs through the bottom of the box is cut flat and open there.
+box's faces the remaining pyramids (centre and square) are halved, so the grid fills its box exactly.
 
 Only tetrahedra near a surface are ever evaluated: `TetGrid.narrow` keeps a subset, reusing the
 edges found once (no sorting a step).
@@ -29,6 +28,16 @@ SAFE_OFFSET = 0.2
 
 
 @dataclass(frozen=True, eq=False)
+class Lattice:
+    """A filled box: vertices (V, 3) float32, tets (T, 4) int32, on_face (V,) bool, cell in metres."""
+
+    vertices: NDArray[np.float32]
+    tets: NDArray[np.int32]
+    on_face: NDArray[np.bool_]
+    cell_m: float
+
+
+@dataclass(frozen=True, eq=False)
 class TetGrid:
     """V vertices, T tetrahedra, E edges.
 
@@ -37,7 +46,7 @@ class TetGrid:
         tets: (T, 4) int64, each with positive volume: det(p1 - p0, p2 - p0, p3 - p0) > 0.
         edges: (E, 2) int64, each edge once.
         tet_edges: (T, 6) int64 into `edges`, in the order of `TET_EDGES`.
-        free: (V, 3) float32, 0 where a vertex must stay on a face of the box, else 1.
+        free: (V, 1) float32, 0 where a vertex lies on a face of the box and must stay there, else 1.
         cell_m: side of the cubic cell; the two edge lengths are cell and 0.866 cell.
     """
 
@@ -47,6 +56,10 @@ class TetGrid:
     tet_edges: Tensor
     free: Tensor
     cell_m: float
+
+    def to(self, device: torch.device | str) -> TetGrid:
+        moved = (t.to(device) for t in (self.vertices, self.tets, self.edges, self.tet_edges, self.free))
+        return TetGrid(*moved, cell_m=self.cell_m)
 
     def narrow(self, keep: Tensor) -> tuple[TetGrid, Tensor]:
         """The tetrahedra that `keep` (T,) bool marks, with the vertices and edges they use.
@@ -68,10 +81,8 @@ class TetGrid:
         return grid, vertex_ids
 
 
-def bcc_lattice(
-    low: tuple[float, float, float], high: tuple[float, float, float], cell_m: float
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Vertices (V, 3) and positively oriented tetrahedra (T, 4) that fill a box.
+def bcc_lattice(low: tuple[float, float, float], high: tuple[float, float, float], cell_m: float) -> Lattice:
+    """Positively oriented tetrahedra that fill a box.
 
     The box starts at `low` and is rounded up to whole cells. V is about 2 and T about 12 a cell.
 
@@ -94,12 +105,12 @@ def bcc_lattice(
     a, b, c, d = (vertices[tets[:, i]] for i in range(4))
     turned = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) < 0
     tets[turned] = tets[turned][:, [0, 1, 3, 2]]
-    return vertices, tets
+    on_face = np.zeros(len(vertices), bool)
+    on_face[: corner.size] = ((axes == 0) | (axes == [nx, ny, nz])).any(axis=1)
+    return Lattice(vertices, tets, on_face, cell_m)
 
 
-def build_grid(
-    vertices: NDArray[np.float32], tets: NDArray[np.int32], cell_m: float, near: NDArray[np.bool_]
-) -> tuple[TetGrid, NDArray[np.int64]]:
+def build_grid(lattice: Lattice, near: NDArray[np.bool_]) -> tuple[TetGrid, NDArray[np.int64]]:
     """The part of a lattice whose tetrahedra have all four vertices in `near` (V,) bool.
 
     Returns:
@@ -108,22 +119,20 @@ def build_grid(
     Raises:
         InputError: no tetrahedron is near.
     """
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    kept = tets[near[tets].all(axis=1)]
+    kept = lattice.tets[near[lattice.tets].all(axis=1)]
     if len(kept) == 0:
         raise InputError("the surface lies outside the grid's box: check units (metres) and axes (Z up)")
     vertex_ids, flat = np.unique(kept, return_inverse=True)
-    kept, points = flat.reshape(-1, 4), vertices[vertex_ids]
+    kept, count = flat.reshape(-1, 4), len(vertex_ids)
     pairs = np.sort(kept[:, TET_EDGES], axis=2).reshape(-1, 2).astype(np.int64)
-    keys, tet_edges = np.unique(pairs[:, 0] * len(points) + pairs[:, 1], return_inverse=True)
-    on_face = (np.abs(points - low) < 1e-3 * cell_m) | (np.abs(points - high) < 1e-3 * cell_m)
+    keys, tet_edges = np.unique(pairs[:, 0] * count + pairs[:, 1], return_inverse=True)
     grid = TetGrid(
-        vertices=torch.from_numpy(points),
+        vertices=torch.from_numpy(lattice.vertices[vertex_ids]),
         tets=torch.from_numpy(kept.astype(np.int64)),
-        edges=torch.from_numpy(np.stack([keys // len(points), keys % len(points)], axis=1)),
+        edges=torch.from_numpy(np.stack([keys // count, keys % count], axis=1)),
         tet_edges=torch.from_numpy(tet_edges.reshape(-1, 6).astype(np.int64)),
-        free=torch.from_numpy((~on_face).astype(np.float32)),
-        cell_m=cell_m,
+        free=torch.from_numpy((~lattice.on_face[vertex_ids, None]).astype(np.float32)),
+        cell_m=lattice.cell_m,
     )
     return grid, vertex_ids
 

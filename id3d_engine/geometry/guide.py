@@ -1,0 +1,127 @@
+"""What pulls renders towards the prior: the guide of the sculpting loop.
+
+A guide looks at the current renders once a round and answers with a loss for the inner fitting
+steps. Two forms of one idea (see `priors.guidance`): "refined" denoises the renders in several
+steps and asks for those images; "plain" is classical score distillation through the VAE's encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import InputError
+from ..expressions import Expression
+from ..priors.guidance import Ramp, refined_targets, sds_loss
+from ..priors.prior import Prior
+from ..render.cameras import Cameras, view_text
+
+FORMS = ("refined", "plain")
+
+# The length of an encoded normal is at least (sqrt(3) - 1) / 2 = 0.37 and about 1 where a surface
+# faces the camera; the background's is 0.
+COVERED = 0.6
+
+ImageLoss = Callable[[Tensor, Tensor], Tensor]
+"""(B, 3, h, w) normals and (B, 1, h, w) masks -> a scalar."""
+
+
+class Guide(Protocol):
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of the renders it wants to see."""
+        ...
+
+    @property
+    def fit_size(self) -> int:
+        """Pixels a side of the renders its losses take."""
+        ...
+
+    def look(
+        self, images: Tensor, expression: Expression, cameras: Cameras, step: int, generator: torch.Generator
+    ) -> ImageLoss:
+        """Judge (B, 3, S, S) normals; `step` counts the rounds."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class PriorGuide:
+    """A `Prior` as guide.
+
+    Attributes:
+        prior: The geometry prior.
+        embedding: (D,) identity, or None.
+        text: The caption, or None.
+        form: "refined" or "plain".
+        noise_level: Share of the forward process by round.
+        denoising_steps: DDIM steps (refined).
+        guidance: out_un + s (out_c - out_un).
+        fit_size: Pixels of the inner steps' renders; plain needs the prior's own size.
+        mask_weight: Of the silhouettes' squared error, beside that of the normals.
+
+    Raises:
+        InputError: an unknown form.
+    """
+
+    prior: Prior
+    embedding: NDArray[np.float32] | Tensor | None
+    text: str | None
+    form: str
+    noise_level: Ramp
+    denoising_steps: int
+    guidance: float
+    fit_size: int
+    mask_weight: float
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise InputError(f"unknown form of distillation {self.form!r}: choose {' or '.join(FORMS)}")
+        if self.form == "plain":
+            object.__setattr__(self, "fit_size", self.prior.image_size)
+
+    @property
+    def image_size(self) -> int:
+        return self.prior.image_size
+
+    def look(
+        self, images: Tensor, expression: Expression, cameras: Cameras, step: int, generator: torch.Generator
+    ) -> ImageLoss:
+        prior = self.prior
+        conditions = prior.conditions(self.embedding, expression.descriptor, view_text(cameras), self.text)
+        t = self.noise_level.timesteps(step, len(images), prior.steps)
+        noise = prior.noise(len(images), generator)
+        if self.form == "plain":
+
+            def distil(rendered: Tensor, _: Tensor) -> Tensor:
+                loss = sds_loss(prior, rendered, conditions, t, guidance_scale=self.guidance, noise=noise)
+                return loss.mean()
+
+            return distil
+        targets = refined_targets(
+            prior, images, conditions, t,
+            steps=self.denoising_steps, guidance_scale=self.guidance, noise=noise,
+        )  # fmt: skip
+        return fit_to(targets.to(images.device), self.fit_size, self.mask_weight)
+
+
+def fit_to(targets: Tensor, size: int, mask_weight: float) -> ImageLoss:
+    """Squared error against target normals (B, 3, S, S), shrunk to `size`, and against their mask."""
+    covered = (targets.norm(dim=1, keepdim=True) / COVERED).clamp(max=1)
+    targets, covered = shrink(targets, size), shrink(covered, size)
+
+    def loss(images: Tensor, masks: Tensor) -> Tensor:
+        return functional.mse_loss(images, targets) + mask_weight * functional.mse_loss(masks, covered)
+
+    return loss
+
+
+def shrink(images: Tensor, size: int) -> Tensor:
+    """Area average to `size` pixels a side; never enlarges."""
+    return images if images.shape[-1] <= size else functional.interpolate(images, size=size, mode="area")

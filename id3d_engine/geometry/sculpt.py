@@ -1,0 +1,343 @@
+"""The geometry stage: Psi_g's surfaces pulled towards what the geometry prior expects to see.
+
+A round takes one expression: extract its surface, render normals from random cameras, let the
+guide look, then fit for some inner steps (cheap beside the denoiser). Only tetrahedra around the
+surface are evaluated; they are chosen anew each round, so a surface can travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+from ..expressions import NEUTRAL, Expression
+from ..job import Job, Progress, Stepper
+from ..priors.guidance import Ramp
+from ..priors.prior import Prior
+from ..render.cameras import Cameras, join, orbit, sample_cameras
+from ..render.normals import render_normals
+from .fields import StartFields, StartHead, start_fields
+from .guide import Guide, PriorGuide
+from .marching_tets import marching_tets
+from .psi_g import PsiG, PsiGConfig, spread_points
+from .regularisers import eikonal, field_smoothness, normal_consistency, pull_to_start, sign_crossing
+from .tet_grid import TetGrid, band
+
+STAGE = "sculpt"
+CLOSEUPS = ("face", "mouth", "eyes")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the regularisers (see `regularisers`), beside an image error of about 0.01."""
+
+    normals: float = 0.01  # normal consistency of the surface
+    eikonal: float = 0.002  # the field stays a signed distance
+    crossing: float = 0.0005  # no surface that nothing asks for
+    smooth: float = 0.05  # residual and offset change little from vertex to vertex
+    # Towards the start; fades over rounds.
+    pull: Ramp = field(default_factory=lambda: Ramp(0.003, 0.0003, last=60))
+
+
+@dataclass(frozen=True)
+class SculptConfig:
+    """Settings of the geometry stage.
+
+    Attributes:
+        cell_m: The grid's cell; the surface's triangles are about half as long.
+        rounds: Looks of the guide, over all expressions.
+        inner_steps: Fitting steps a look (refined); plain score distillation uses one.
+        views: Whole-head cameras a round.
+        closeups: Close-up cameras a round (face, mouth or eyes).
+        fit_size: Pixels of the inner steps' renders.
+        neutral_share: Rounds of the neutral for one round of each expression.
+        form: "refined" or "plain".
+        noise_level: Share of the forward process, by round; last = 0 means "over all rounds".
+        denoising_steps: DDIM steps of a look (refined).
+        guidance: Guidance scale.
+        learning_rate: Adam's, falling to a tenth along a cosine.
+        clip_norm: Gradients longer than this are shortened to it.
+        mask_weight: Silhouette error beside normal error.
+        weights: Of the regularisers.
+        net: Psi_g.
+        preview_every: Rounds between previews; 0 makes none.
+    """
+
+    cell_m: float = 0.006
+    rounds: int = 120
+    inner_steps: int = 6
+    views: int = 4
+    closeups: int = 2
+    fit_size: int = 128
+    neutral_share: int = 3
+    form: str = "refined"
+    noise_level: Ramp = field(default_factory=lambda: Ramp(start=0.65, end=0.3))
+    denoising_steps: int = 6
+    guidance: float = 1.5
+    learning_rate: float = 2e-3
+    clip_norm: float = 1.0
+    mask_weight: float = 0.5
+    weights: Weights = field(default_factory=Weights)
+    net: PsiGConfig = field(default_factory=PsiGConfig)
+    preview_every: int = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Sculpture:
+    """The surface of each expression: name -> (vertices (N, 3) float32 metres, triangles (T, 3) int32).
+
+    Every expression has its own topology; triangles face outward.
+    """
+
+    surfaces: dict[str, tuple[NDArray[np.float32], NDArray[np.int32]]]
+
+
+def sculpt(
+    start: StartHead,
+    prior: Prior,
+    embedding: NDArray[np.float32] | Tensor | None,
+    expressions: Sequence[Expression],
+    text: str | None,
+    config: SculptConfig,
+    job: Job,
+) -> Sculpture:
+    """Distil the geometry prior into one surface for the neutral and for each expression.
+
+    Args:
+        start: Where every expression starts.
+        prior: The geometry prior; its device is where everything happens.
+        embedding: (D,) identity for the prior, or None.
+        expressions: Keys of `start.offsets`; the neutral is always added.
+        text: What the head should look like besides, or None.
+        config: Settings.
+        job: Seeds, progress, cancel, checkpoints (stage "sculpt").
+
+    Raises:
+        InputError: a setting or the mesh cannot be used.
+        Id3dError: the distillation diverged.
+        Cancelled: the job was cancelled.
+    """
+    ramp = config.noise_level
+    guide = PriorGuide(
+        prior=prior,
+        embedding=embedding,
+        text=text,
+        form=config.form,
+        noise_level=ramp if ramp.last else Ramp(ramp.start, ramp.end, 0, config.rounds),
+        denoising_steps=config.denoising_steps,
+        guidance=config.guidance,
+        fit_size=config.fit_size,
+        mask_weight=config.mask_weight,
+    )
+    return sculpt_with(guide, start, expressions, config, job, prior.device)
+
+
+def sculpt_with(
+    guide: Guide,
+    start: StartHead,
+    expressions: Sequence[Expression],
+    config: SculptConfig,
+    job: Job,
+    device: torch.device | str = "cpu",
+) -> Sculpture:
+    """`sculpt` under any guide."""
+    cast = (NEUTRAL, *(e for e in expressions if e.name != NEUTRAL.name))
+    surfaces = Surfaces.begin(start, cast, config, job, device)
+    optimizer = torch.optim.Adam(surfaces.net.parameters(), lr=config.learning_rate)
+    inner_steps = 1 if config.form == "plain" else config.inner_steps
+    for step in job.steps(STAGE, config.rounds, Stepper(surfaces.net, optimizer), "sculpting"):
+        generator = job.generator(STAGE, step)
+        index = choose(step, len(cast), config.neutral_share, job)
+        cameras = round_cameras(config, start.landmarks(cast[index].name), generator).to(device)
+        near = surfaces.near(index)
+        with torch.no_grad():
+            images = near.render(cameras, guide.image_size)[0]
+        loss_of = guide.look(images, cast[index], cameras, step, generator)
+        share = step / max(config.rounds, 1)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + float(np.cos(np.pi * share))))
+        for inner in range(inner_steps):
+            if inner > 0 and near.outgrown():
+                near = surfaces.near(index)
+            shape = near.shape()
+            rendered, masks = render_normals(shape.vertices, shape.triangles, cameras, (guide.fit_size,) * 2)
+            loss = loss_of(rendered, masks) + near.penalty(shape, config.weights, step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(surfaces.net.parameters(), config.clip_norm)
+            optimizer.step()
+        if config.preview_every and job.folder and (step + 1) % config.preview_every == 0:
+            _preview(surfaces, job, step, config.rounds)
+    return Sculpture({e.name: surfaces.extract(k) for k, e in enumerate(cast)})
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """One evaluation on a band: its surface and its field."""
+
+    vertices: Tensor  # (N, 3)
+    triangles: Tensor  # (T, 3)
+    positions: Tensor  # (V, 3) of the grid's vertices
+    sdf: Tensor  # (V,)
+    residual: Tensor  # (V,)
+
+
+@dataclass(eq=False)
+class Near:
+    """The tetrahedra around one expression's surface, and what Psi_g says there."""
+
+    net: PsiG
+    index: int
+    grid: TetGrid
+    sdf: Tensor  # (V,) the start's
+    place: Tensor  # (V, 3) on the neutral head
+    rim: Tensor  # (R,) vertices beyond which the grid goes on
+    rim_inside: Tensor  # (R,) their side when the band was chosen
+    last: Tensor | None = None
+
+    def shape(self) -> Shape:
+        moved = self.net(self.place, self.index, self.grid.free)
+        sdf, positions = self.sdf + moved.residual, self.grid.vertices + moved.offset
+        self.last = sdf.detach()
+        vertices, triangles = marching_tets(self.grid, positions, sdf)
+        return Shape(vertices, triangles, positions, sdf, moved.residual)
+
+    def render(self, cameras: Cameras, size: int) -> tuple[Tensor, Tensor]:
+        shape = self.shape()
+        return render_normals(shape.vertices, shape.triangles, cameras, (size, size))
+
+    def outgrown(self) -> bool:
+        """Whether the surface has reached the band's rim."""
+        return self.last is not None and bool(((self.last[self.rim] < 0) != self.rim_inside).any())
+
+    def penalty(self, shape: Shape, weights: Weights, step: int) -> Tensor:
+        """The regularisers' weighted sum."""
+        cell = self.grid.cell_m
+        offset = shape.positions - self.grid.vertices
+        moved = torch.cat([shape.residual[:, None], offset], dim=1)
+        return (
+            weights.normals * normal_consistency(shape.vertices, shape.triangles)
+            + weights.eikonal * eikonal(self.grid, shape.positions, shape.sdf)
+            + weights.crossing * sign_crossing(self.grid, shape.sdf, cell)
+            + weights.smooth * field_smoothness(self.grid, moved, cell)
+            + weights.pull.at(step) * pull_to_start(shape.residual, cell)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Surfaces:
+    """Psi_g, and the start fields it moves."""
+
+    net: PsiG
+    fields: StartFields
+
+    @classmethod
+    def begin(
+        cls,
+        start: StartHead,
+        cast: Sequence[Expression],
+        config: SculptConfig,
+        job: Job,
+        device: torch.device | str,
+    ) -> Surfaces:
+        """Step 0: every expression is its start.
+
+        Raises:
+            InputError: an expression has no offsets in `start`.
+        """
+        missing = [e.name for e in cast if e.name != NEUTRAL.name and e.name not in start.offsets]
+        if missing:
+            raise InputError(f"the start head has no expression {missing[0]!r}: give its offsets")
+        reach = config.net.reach_m
+        fields = start_fields(start, tuple(e.name for e in cast), config.cell_m, reach).to(device)
+        anchors = spread_points(torch.from_numpy(start.neutral.copy()), config.net.tokens)
+        generator = job.generator(f"{STAGE}-weights")
+        net = PsiG(anchors, len(cast), config.cell_m, config.net, generator).to(device)
+        return cls(net, fields)
+
+    def near(self, index: int, rings: int = 1) -> Near:
+        """The band around an expression's present surface."""
+        grid, sdf = self.fields.grid, self.fields.sdf[index]
+        keep = band(grid, self._present(index), rings)
+        narrow, ids = grid.narrow(keep)
+        beyond = torch.zeros(len(grid.vertices), dtype=torch.bool, device=sdf.device)
+        beyond[grid.tets[~keep]] = True
+        rim = torch.nonzero(beyond[ids]).squeeze(1)
+        near = Near(self.net, index, narrow, sdf[ids], self.fields.place[index, ids], rim, rim)
+        with torch.no_grad():
+            near.rim_inside = (near.sdf + self.net(near.place, index).residual)[rim] < 0
+        return near
+
+    @torch.no_grad()
+    def _present(self, index: int) -> Tensor:
+        """(V,) the expression's signed distance; evaluated in growing shells around the start's surface
+        for as long as a sign has changed in the outer half of the last one, since beyond nothing has."""
+        start, place = self.fields.sdf[index], self.fields.place[index]
+        present, cell = start.clone(), self.fields.grid.cell_m
+        inner, outer = -1.0, 2 * cell
+        while True:
+            shell = torch.nonzero((start.abs() > inner) & (start.abs() <= outer)).squeeze(1)
+            present[shell] += self.net(place[shell], index).residual
+            turned = ((present < 0) != (start < 0)) & (start.abs() > outer / 2)
+            if outer > self.net.config.reach_m or not bool(turned.any()):
+                return present
+            inner, outer = outer, 2 * outer
+
+    @torch.no_grad()
+    def extract(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """The finished surface of one expression; crumbs of less than a hundredth are dropped."""
+        shape = self.near(index).shape()
+        vertices, triangles = shape.vertices.cpu().numpy(), shape.triangles.cpu().numpy()
+        return without_crumbs(vertices, triangles)
+
+
+def choose(step: int, count: int, neutral_share: int, job: Job) -> int:
+    """Which expression a round is about: each cycle holds every one, and the neutral more often."""
+    cycle = [0] * (neutral_share if count > 1 else 1) + list(range(1, count))
+    order = torch.randperm(len(cycle), generator=job.generator(f"{STAGE}-order", step // len(cycle)))
+    return cycle[int(order[step % len(cycle)])]
+
+
+def round_cameras(config: SculptConfig, landmarks: dict[str, Tensor], generator: torch.Generator) -> Cameras:
+    """Whole-head views, then close-ups of one part."""
+    parts = [sample_cameras(config.views, generator)] if config.views else []
+    if config.closeups:
+        part = CLOSEUPS[int(torch.randint(len(CLOSEUPS), (1,), generator=generator))]
+        parts.append(sample_cameras(config.closeups, generator, closeup=part, landmarks=landmarks))
+    if not parts:
+        raise InputError("sculpting needs at least one view a round: raise views or closeups")
+    return join(parts)
+
+
+def without_crumbs(
+    vertices: NDArray[np.float32], triangles: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Only connected parts with at least a hundredth of the triangles, and only vertices in use."""
+    from .sdf import parts
+
+    edges = np.concatenate([triangles[:, :2], triangles[:, 1:]])
+    label = parts(edges, len(vertices))[triangles[:, 0]]
+    counts = np.bincount(label) if len(label) else np.zeros(0, int)
+    triangles = triangles[counts[label] * 100 >= len(label)] if len(label) else triangles
+    used, flat = np.unique(triangles, return_inverse=True)
+    return vertices[used].astype(np.float32), flat.reshape(-1, 3).astype(np.int32)
+
+
+def _preview(surfaces: Surfaces, job: Job, step: int, rounds: int) -> None:
+    """Normals of the neutral from three sides, as a PNG beside the checkpoints."""
+    from ..png import encode_png
+
+    assert job.folder is not None
+    with torch.no_grad():
+        cameras = orbit(torch.tensor([0.0, 45.0, 90.0])).to(surfaces.fields.sdf.device)
+        images = surfaces.near(0, rings=0).render(cameras, 128)[0]
+    path = Path(job.folder) / "sculpt_preview.png"
+    path.write_bytes(encode_png(torch.cat(list(images), dim=2).permute(1, 2, 0).cpu().numpy()))
+    job.listener(Progress(STAGE, step + 1, rounds, 0.0, 0.0, "sculpting", str(path)))
