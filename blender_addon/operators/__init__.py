@@ -1,0 +1,1 @@
+"""Operators: each collects its arguments, calls what does the work, and reports."""

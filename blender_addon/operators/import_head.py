@@ -1,0 +1,58 @@
+"""A head bundle into the scene: the one step that undo takes back."""
+
+import bpy
+from bpy.props import StringProperty
+
+from ...id3d_engine.blender_scene import build_head, read_bundle
+from ...id3d_engine.errors import InputError
+
+
+class ID3D_OT_import_head(bpy.types.Operator):
+    """Add a head that was made before: choose its NAME.head folder"""
+
+    bl_idname = "id3d.import_head"
+    bl_label = "Import Head"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    directory: StringProperty(name="Head", description="A NAME.head folder", subtype="DIR_PATH")
+    filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.mode == "OBJECT":
+            return True
+        cls.poll_message_set("Switch to Object Mode to add a head")
+        return False
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            bundle = read_bundle(bpy.path.abspath(self.directory))
+        except InputError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        head = build_head(bundle, context.scene)
+        for selected in context.selected_objects:
+            selected.select_set(False)
+        head.select_set(True)
+        context.view_layer.objects.active = head
+        self.report({"INFO"}, f"{head.name}: {len(bundle.names)} shape keys")
+        return {"FINISHED"}
+
+
+CLASSES = (ID3D_OT_import_head,)
+
+
+def attach() -> None:
+    bpy.types.TOPBAR_MT_file_import.append(_menu)
+
+
+def detach() -> None:
+    bpy.types.TOPBAR_MT_file_import.remove(_menu)
+
+
+def _menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    menu.layout.operator(ID3D_OT_import_head.bl_idname, text="ID3D Head (.head)")
