@@ -45,7 +45,7 @@ class StarterConfig:
 
     image_size: int = 256
     latent_channels: int = 4
-    vae_channels: tuple[int, ...] = (24, 48, 96, 128)
+    vae_channels: tuple[int, ...] = (16, 32, 64, 96)
     vae_layers: int = 1
     vae_groups: int = 8
     unet_channels: tuple[int, ...] = (64, 128, 192)
