@@ -42,7 +42,7 @@ class Lights:
             return a.expand(batch, -1, -1), b.expand(batch, -1, -1)
 
         joined = {f.name: both(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        environment = sum(joined.pop("environment"))
+        environment = torch.stack(joined.pop("environment")).sum(0)
         return Lights(environment=environment, **{k: torch.cat(v, 1) for k, v in joined.items()})
 
     def to(self, device: torch.device | str) -> Lights:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .fragments import rows
 from .normals import vertex_normals
 from .visibility import visibility
 
@@ -42,8 +43,7 @@ def visible_from(vertices: Tensor, triangles: Tensor, directions: Tensor, size: 
     column = ((probe[..., 0] + 1) / texel).long().clamp(0, size - 1)
     row = ((1 - probe[..., 1]) / texel).long().clamp(0, size - 1)
     blocker = seen.flatten(1).gather(1, row * size + column).long()
-    corner = triangles.to(vertices.device).long()[blocker.clamp(min=0)]  # (N, V, 3)
-    depth = place[..., 2].gather(1, corner.flatten(1)).view(corner.shape).mean(-1)
+    depth = _depth_at(place, triangles.to(vertices.device).long(), blocker.clamp(min=0), probe)
     lit = (blocker < 0) | (depth > probe[..., 2] - 0.5 * texel)
     return (lit & ((normal @ back.mT).T > 0)).to(vertices.dtype)
 
@@ -80,6 +80,18 @@ def soft_shadows(
     facing = facing.view(count, samples, -1).to(lit)
     share = lit.sum(1) / facing.sum(1).clamp(min=1)
     return torch.where(facing.sum(1) > 0, share, 1.0).T
+
+
+def _depth_at(place: Tensor, triangles: Tensor, blocker: Tensor, probe: Tensor) -> Tensor:
+    """(N, V) depth of the blockers' planes at the probes' (x, y); (N, V, 3) places in view."""
+    view = torch.arange(len(place), device=place.device)[:, None, None] * place.shape[1]
+    corner = rows(place.reshape(-1, 3), triangles[blocker] + view)  # (N, V, 3 corners, 3)
+    a, b, c = corner.unbind(2)
+    normal = torch.linalg.cross(b - a, c - a)
+    fall = (normal[..., :2] * (probe[..., :2] - a[..., :2])).sum(-1)
+    depth = a[..., 2] - fall / torch.where(normal[..., 2] == 0, 1, normal[..., 2])
+    # A grazing plane runs away beyond its triangle.
+    return torch.minimum(torch.maximum(depth, corner[..., 2].amin(2)), corner[..., 2].amax(2))
 
 
 def _sphere(count: int) -> Tensor:

@@ -1,0 +1,60 @@
+import torch
+
+from id3d_engine.render.occlusion import ambient_occlusion, soft_shadows, visible_from
+
+
+def with_screen(ball):
+    """The ball, and a square plate 0.2 m to its left (+X) that stands between it and that side."""
+    vertices, triangles = ball
+    side = torch.tensor(
+        [[0.2, y, 0.115 + z] for y, z in ((-0.2, -0.2), (0.2, -0.2), (0.2, 0.2), (-0.2, 0.2))]
+    )
+    plate = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32) + len(vertices)
+    return torch.cat([vertices, side]), torch.cat([triangles, plate])
+
+
+def test_a_lone_ball_hides_nothing_from_itself(ball):
+    vertices, triangles = ball
+    ao = ambient_occlusion(vertices, triangles)
+    assert ao.shape == (len(vertices), 1) and ao.min() > 0.9
+
+
+def test_a_vertex_is_lit_exactly_where_it_faces_the_light(ball):
+    vertices, triangles = ball
+    towards = torch.tensor([[0.0, -1.0, 0.0], [0.6, 0.0, 0.8]])
+    cosine = ((vertices - vertices.mean(0)) / 0.1 @ towards.T).T
+    lit = visible_from(vertices, triangles, towards)
+    assert (lit[cosine > 0.15] == 1).all() and (lit[cosine < -0.01] == 0).all()
+
+
+def test_a_screen_shades_one_side_and_darkens_its_sky(ball):
+    vertices, triangles = with_screen(ball)
+    count = len(ball[0])
+    towards = torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    share = soft_shadows(vertices, triangles, towards)[:count]
+    facing = vertices[:count, 0] > 0.05
+    assert share[facing, 0].max() == 0
+    front = vertices[:count, 1] < -0.05
+    assert share[front, 1].min() == 1
+    ao = ambient_occlusion(vertices, triangles)[:count, 0]
+    assert ao[vertices[:count, 0] > 0.09].mean() < 0.6 < 0.85 < ao[vertices[:count, 0] < -0.05].min()
+
+
+def test_a_wide_lamp_has_a_half_shadow():
+    # A floor and a wall's edge above it: the border of the shadow is soft, and wider for a wider lamp.
+    x = torch.linspace(-0.2, 0.2, 81)
+    floor = torch.stack([x.repeat_interleave(2), torch.tensor([-0.1, 0.1]).repeat(81), torch.zeros(162)], 1)
+    index = torch.arange(80) * 2
+    faces = torch.cat(
+        [torch.stack([index, index + 2, index + 1], 1), torch.stack([index + 1, index + 2, index + 3], 1)]
+    )
+    roof = torch.tensor([[0.0, -0.2, 0.1], [0.3, -0.2, 0.1], [0.3, 0.2, 0.1], [0.0, 0.2, 0.1]])
+    vertices = torch.cat([floor, roof])
+    triangles = torch.cat([faces, torch.tensor([[0, 1, 2], [0, 2, 3]]) + len(floor)]).int()
+    up = torch.tensor([[0.0, 0.0, 1.0]])
+    widths = []
+    for spread in (4.0, 12.0):
+        share = soft_shadows(vertices, triangles, up, spread, samples=32)[: len(floor), 0]
+        assert share[floor[:, 0] < -0.06].min() == 1 and share[floor[:, 0] > 0.06].max() == 0
+        widths.append(int(((share > 0.05) & (share < 0.95)).sum()))
+    assert 0 < widths[0] < widths[1]
