@@ -199,7 +199,9 @@ def beard_field(a: Anatomy, points: Float) -> tuple[Float, Float, Float]:
     below = smoothstep(a.mouth[2] - 0.013, a.mouth[2] - 0.018, z)
     jaw = upper * lower * behind * np.maximum(beyond, below)
     patch = below * lower * bump(side, 0.0, 0.019) * smoothstep(a.chin[1] + 0.05, a.chin[1] + 0.03, y)
-    ring = smoothstep(0.010, 0.003, np.abs(side - corner[0] - 0.004)) * smoothstep(0.004, -0.004, z - corner[2])
+    ring = smoothstep(0.010, 0.003, np.abs(side - corner[0] - 0.004)) * smoothstep(
+        0.004, -0.004, z - corner[2]
+    )
     chin = np.maximum(patch, ring * lower * smoothstep(corner[1] + 0.03, corner[1] + 0.015, y))
     top = a.nose_base[2] - 0.0005 - 0.12 * side
     over = smoothstep(0.0018, -0.0018, z - top) * smoothstep(a.mouth[2] - 0.004, a.mouth[2] + 0.001, z)
@@ -245,15 +247,25 @@ def wrinkle_field(a: Anatomy, points: Float, waves: Float) -> Float:
     upper = smoothstep(a.mouth[2] + 0.004, a.mouth[2] + 0.008, z) * smoothstep(
         a.nose_base[2], a.nose_base[2] - 0.004, z
     )
-    add(((side * 260) % 1.0 - 0.5) / 260, 0.0004, 0.45 * upper * smoothstep(0.026, 0.018, side) * front * broken)
+    add(
+        ((side * 260) % 1.0 - 0.5) / 260,
+        0.0004,
+        0.45 * upper * smoothstep(0.026, 0.018, side) * front * broken,
+    )
     for k in range(3):
-        add(z - (a.chin[2] - 0.036 - 0.011 * k + 0.5 * (y - a.chin[1] - 0.06) + 0.004 * waves), 0.0009, 0.7 * front)
+        add(
+            z - (a.chin[2] - 0.036 - 0.011 * k + 0.5 * (y - a.chin[1] - 0.06) + 0.004 * waves),
+            0.0009,
+            0.7 * front,
+        )
     return lines
 
 
 def _to_segment(x: Float, z: Float, start: Float, stop: Float, sag: float) -> Float:
     """Distance to the segment bent outwards by `sag` in its middle."""
     direction = stop - start
-    t = np.clip(((x - start[0]) * direction[0] + (z - start[1]) * direction[1]) / (direction @ direction), 0, 1)
+    t = np.clip(
+        ((x - start[0]) * direction[0] + (z - start[1]) * direction[1]) / (direction @ direction), 0, 1
+    )
     bow = sag * 4 * t * (1 - t)
     return np.hypot(x - start[0] - t * direction[0] - bow, z - start[1] - t * direction[1])

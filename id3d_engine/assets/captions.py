@@ -127,7 +127,9 @@ def _marks(a: AppearanceParameters, attributes: Mapping[str, float], pick) -> li
     """Phrases for what stands out on this face."""
     marks = []
     if a.freckles > 0.35:
-        marks.append(pick(("freckles", "many freckles") if a.freckles > 0.65 else ("freckles", "a few freckles")))
+        marks.append(
+            pick(("freckles", "many freckles") if a.freckles > 0.65 else ("freckles", "a few freckles"))
+        )
     if a.beard > 0.55:
         marks.append(pick(("a full beard", "a thick beard", "a beard")))
     elif a.beard > 0.25:
@@ -139,7 +141,9 @@ def _marks(a: AppearanceParameters, attributes: Mapping[str, float], pick) -> li
     if a.wrinkles > 0.5:
         marks.append(pick(("wrinkles", "wrinkled skin", "deep wrinkles")))
     if a.makeup > 0.5:
-        marks.append(pick(("make-up", "makeup", "red lipstick") if a.lip_red > 0.6 else ("make-up", "makeup")))
+        marks.append(
+            pick(("make-up", "makeup", "red lipstick") if a.lip_red > 0.6 else ("make-up", "makeup"))
+        )
     if a.brow_thickness > 0.75 and a.brow_density > 0.5:
         marks.append(pick(("thick eyebrows", "bushy eyebrows")))
     if a.redness > 0.75 and a.melanin < 0.4:

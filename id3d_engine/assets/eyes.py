@@ -89,7 +89,9 @@ def paint_eyes(eyes: EyeTexels, texel_m: float, appearance: AppearanceParameters
     colour *= (1.0 - 0.16 * smoothstep(1.1, 2.3, r))[:, None]
 
     tone = iris_colour(appearance)
-    fibres = 0.6 * fbm(polar, (7.0, 7.0, 0.6), seed + 1, octaves=2) + 0.5 * fbm(polar, (16.0, 16.0, 1.2), seed + 2)
+    fibres = 0.6 * fbm(polar, (7.0, 7.0, 0.6), seed + 1, octaves=2) + 0.5 * fbm(
+        polar, (16.0, 16.0, 1.2), seed + 2
+    )
     inner = smoothstep(0.85, 0.35, r)
     iris = tone[None] * (1.0 + 0.75 * fibres)[:, None]
     warm = np.clip(tone * np.array([1.45, 1.2, 0.85], np.float32) + 0.03, 0, 1)

@@ -130,9 +130,9 @@ def strand_coordinates(frame: SkullFrame, appearance: AppearanceParameters) -> F
     first = np.cross(poles, helper)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     second = np.cross(poles, first)
-    return np.stack(
-        [(circle * first).sum(1), (circle * second).sum(1), along[:, 0] / 0.1], axis=1
-    ).astype(np.float32)
+    return np.stack([(circle * first).sum(1), (circle * second).sum(1), along[:, 0] / 0.1], axis=1).astype(
+        np.float32
+    )
 
 
 def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceParameters) -> Float:
@@ -160,8 +160,9 @@ def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceP
     skin *= 1 - np.clip(template.regions["eye_sockets"], 0, 1)
     frame = skull_frame(template, template.vertices, np.clip(template.regions["ears"] * 1.0, 0, 1), skin)
     thickness = _thickness(template, a, frame, look, style)
-    normals = vertex_normals(torch.from_numpy(np.ascontiguousarray(neutral, np.float32)),
-                             torch.from_numpy(template.triangles)).numpy()
+    normals = vertex_normals(
+        torch.from_numpy(np.ascontiguousarray(neutral, np.float32)), torch.from_numpy(template.triangles)
+    ).numpy()
     # Outwards from the skull rather than along the normal, so that folds cannot cross.
     radial = frame.offset / np.maximum(np.linalg.norm(frame.offset, axis=1, keepdims=True), 1e-4)
     direction = 0.5 * normals + 0.5 * radial
@@ -213,7 +214,9 @@ def _curtain(a: Anatomy, frame: SkullFrame, look: AppearanceParameters, style: S
     z = frame.offset[:, 2] + a.centre[2]
     fall = smoothstep(a.ear_top, a.ear_bottom - 0.02, z) * smoothstep(-0.004, 0.016, hair_depth(frame, look))
     amount = style.hang * (0.5 + look.hair_volume) * fall * frame.covered
-    planar = frame.offset[:, :2] / np.maximum(np.linalg.norm(frame.offset[:, :2], axis=1, keepdims=True), 1e-4)
+    planar = frame.offset[:, :2] / np.maximum(
+        np.linalg.norm(frame.offset[:, :2], axis=1, keepdims=True), 1e-4
+    )
     out[:, :2] = planar * amount[:, None] * np.array([1.15, 0.9], np.float32)
     if look.style == "bob":
         out[:, :2] *= smoothstep(a.chin[2] - 0.045, a.chin[2] - 0.005, z)[:, None]

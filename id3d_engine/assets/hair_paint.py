@@ -96,7 +96,9 @@ def brow_cover(frame: BrowFrame, points: Float, look: AppearanceParameters) -> F
     # Hairs point outwards, upwards at the nose's end and along the brow at the other.
     lean = 0.9 - 0.75 * smoothstep(0.0, 0.6, inside)
     metres = inside * 0.036
-    stroke = np.stack([metres - across * (0.4 + 0.0 * lean), across + lean * metres * 0.5, points[:, 2] * 0], axis=1)
+    stroke = np.stack(
+        [metres - across * (0.4 + 0.0 * lean), across + lean * metres * 0.5, points[:, 2] * 0], axis=1
+    )
     stroke[:, 2] = np.sign(points[:, 0]) * 0.01
     hairs = fbm(stroke.astype(np.float32), (1500.0, 260.0, 100.0), seed, octaves=2)
     edge = smoothstep(1.25, 0.55, np.abs(across) / half - 0.45 * hairs)
@@ -118,7 +120,10 @@ def beard_cover(
     seed = look.texture_seed * 31 + 29
     hairs = fbm(points, (900.0, 900.0, 300.0), seed, octaves=2)
     patchy = fbm(points, 60.0, seed + 1, octaves=2)
-    full = np.maximum(jaw * smoothstep(0.25, 0.7, np.float32(look.beard)), chin * smoothstep(0.05, 0.4, np.float32(look.beard)))
+    full = np.maximum(
+        jaw * smoothstep(0.25, 0.7, np.float32(look.beard)),
+        chin * smoothstep(0.05, 0.4, np.float32(look.beard)),
+    )
     full = np.maximum(full, moustache * look.moustache)
     edge = smoothstep(0.25, 0.75, full + 0.30 * hairs + 0.20 * patchy * (full > 0.02))
     dense = np.clip(edge * (0.80 + 0.5 * hairs), 0, 0.97)

@@ -118,7 +118,9 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
     brows = brow_cover(f.brow, points, look) * f.skin
     colour = mixed(colour, brow_colour(look), brows)
     lashes = smoothstep(0.0016 + f.texel_m, 0.0002, f.rim) * f.skin
-    colour = mixed(colour, 0.35 * colour * np.array([1.0, 0.85, 0.8], np.float32), (0.45 + 0.3 * look.makeup) * lashes)
+    colour = mixed(
+        colour, 0.35 * colour * np.array([1.0, 0.85, 0.8], np.float32), (0.45 + 0.3 * look.makeup) * lashes
+    )
 
     hair, cover = scalp_hair(f.skull, points, look)
     colour = mixed(colour, hair, cover)
@@ -187,7 +189,9 @@ def skin_tone(look: AppearanceParameters) -> Float:
     tone = palette(_SKIN, look.melanin)
     blood = look.haemoglobin - 0.5
     warm = look.undertone - 0.5
-    scale = np.array([1 + 0.02 * blood + 0.01 * warm, 1 - 0.10 * blood + 0.02 * warm, 1 - 0.07 * blood - 0.13 * warm])
+    scale = np.array(
+        [1 + 0.02 * blood + 0.01 * warm, 1 - 0.10 * blood + 0.02 * warm, 1 - 0.07 * blood - 0.13 * warm]
+    )
     return (tone * scale).astype(np.float32)
 
 
@@ -243,7 +247,9 @@ def _paint_marks(colour: Float, f: SkinFields, look: AppearanceParameters) -> Fl
     if look.spots > 0.05:
         age = spots(points, 85.0, 0.30 * look.spots, seed + 13)
         age = smoothstep(0.1, 0.5, age + 0.25 * fbm(points, 300.0, seed + 14) * (age > 0))
-        colour = mixed(colour, colour * np.array([0.80, 0.68, 0.58], np.float32), 0.75 * look.spots * age * bare)
+        colour = mixed(
+            colour, colour * np.array([0.80, 0.68, 0.58], np.float32), 0.75 * look.spots * age * bare
+        )
     if look.wrinkles > 0.03:
         waves = fbm(points, 55.0, seed + 15, octaves=2)
         lines = wrinkle_field(f.anatomy, points, waves) * bare
@@ -259,8 +265,12 @@ def _paint_makeup(colour: Float, f: SkinFields, look: AppearanceParameters, lips
         return colour
     amount = look.makeup
     hue = (look.texture_seed * 0.6180339887) % 1.0
-    shades = np.array([(0.36, 0.24, 0.22), (0.30, 0.26, 0.34), (0.42, 0.26, 0.28), (0.24, 0.24, 0.27)], np.float32)
-    stick = np.array([(0.66, 0.10, 0.14), (0.72, 0.28, 0.32), (0.52, 0.10, 0.20), (0.74, 0.36, 0.32)], np.float32)
+    shades = np.array(
+        [(0.36, 0.24, 0.22), (0.30, 0.26, 0.34), (0.42, 0.26, 0.28), (0.24, 0.24, 0.27)], np.float32
+    )
+    stick = np.array(
+        [(0.66, 0.10, 0.14), (0.72, 0.28, 0.32), (0.52, 0.10, 0.20), (0.74, 0.36, 0.32)], np.float32
+    )
     shadow = palette(shades, hue)
     colour = mixed(colour, 0.5 * shadow + 0.5 * colour, 0.75 * amount * f.upper_lid * f.skin)
     liner = smoothstep(0.0022 + f.texel_m, 0.0004, f.rim) * f.skin
@@ -286,4 +296,3 @@ def _paint_inside(colour: Float, roughness: Float, specular: Float, f: SkinField
     specular[mouth] = 0.5
     socket = (1 - f.skin) * ~mouth
     np.copyto(colour, mixed(colour, (0.55, 0.30, 0.28), socket))
-

@@ -94,5 +94,3 @@ def mixed(base: Float, colour: Float | tuple[float, ...], amount: Float) -> Floa
     """(N, 3) base moved towards a colour (3,) or (N, 3) by (N,) amounts in [0, 1]."""
     share = amount[:, None]
     return base + (np.asarray(colour, np.float32) - base) * share
-
-

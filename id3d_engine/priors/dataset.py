@@ -30,13 +30,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..assets.appearance import author_textures
+from ..assets.skin import author_textures
 from ..assets.asset import HeadAsset
 from ..assets.photo import photo_like
 from ..assets.sampler import sample_asset
 from ..errors import InputError
 from ..expressions import EXPRESSIONS, NEUTRAL
-from ..identity import DlibEncoder
+from ..identity.dlib_encoder import DlibEncoder
 from ..job import Job, Listener, silent
 from ..render.cameras import Cameras, sample_cameras, view_text
 from ..render.normals import vertex_normals

@@ -1,0 +1,51 @@
+"""One training head: shape, hair, expressions, appearance and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .appearance import AppearanceParameters
+
+
+@dataclass(frozen=True, eq=False)
+class HeadAsset:
+    """A head in the template's topology (V vertices), as `sample_asset` makes it.
+
+    Attributes:
+        seed: What it was drawn from.
+        shape: (M,) float32 coefficients of the template's basis, in standard deviations.
+        skin: (V, 3) float32, the neutral head without hair, metres.
+        neutral: (V, 3) float32, the same with raised hair and beard, metres.
+        expressions: Name -> (V, 3) float32 offsets from `neutral` at full strength.
+        appearance: How it is drawn.
+        caption: One sentence about it.
+        attributes: `subjects.ATTRIBUTES` by name: age in years, gender (0 woman, 1 man), ancestry
+            shares, weight and muscle.
+    """
+
+    seed: int
+    shape: NDArray[np.float32]
+    skin: NDArray[np.float32]
+    neutral: NDArray[np.float32]
+    expressions: Mapping[str, NDArray[np.float32]]
+    appearance: AppearanceParameters
+    caption: str
+    attributes: Mapping[str, float]
+
+    def expression(self, name: str, strength: float = 1.0) -> NDArray[np.float32]:
+        """(V, 3) offsets of one of the 13 expressions, or of "neutral" (zeros).
+
+        Raises:
+            InputError: `name` is not an expression of this head.
+        """
+        if name == "neutral":
+            return np.zeros_like(self.neutral)
+        if name not in self.expressions:
+            known = ", ".join(self.expressions)
+            raise InputError(f"this head has no expression {name!r}: choose neutral, {known}")
+        return np.float32(strength) * self.expressions[name]
