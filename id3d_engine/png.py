@@ -52,6 +52,6 @@ def read_png(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(image if image.mode in _MODES.values() else image.convert("RGB"))
+            return np.array(image if image.mode in _MODES.values() else image.convert("RGB"))
     except OSError as error:
         raise InputError(f"{path} cannot be read as an image: {error}") from error

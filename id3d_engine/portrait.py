@@ -21,7 +21,6 @@ from .render.occlusion import ambient_occlusion, soft_shadows
 from .render.raster import interpolate, sample_texture
 from .render.shading import linear_to_srgb, shade, srgb_to_linear
 from .render.surface import see
-from .template import SKIN
 
 FOV_DEG = 20.0
 MARGIN = 1.12  # the frame's height over the head's
@@ -46,8 +45,7 @@ class Sitter:
 
     @cached_property
     def _frame(self) -> tuple[tuple[float, float, float], float]:
-        skin = np.unique(self.head.faces[self.head.part == SKIN]) if (self.head.part == SKIN).any() else ...
-        low, high = self.head.vertices[skin].min(0), self.head.vertices[skin].max(0)
+        low, high = self.head.vertices.min(0), self.head.vertices.max(0)
         centre = (low + high) / 2
         # Azimuths turn about this point, so the depth may not leave the frame either.
         return (0.0, float(centre[1]), float(centre[2])), float(MARGIN * (high - low).max())
@@ -69,9 +67,10 @@ class Sitter:
         """(N, size, size, 3) uint8 sRGB pictures with the head's maps, self-shadowed."""
         vertices = self.vertices(expression)
         cameras = self.cameras(azimuths_deg)
-        sky = ambient_occlusion(vertices, self.triangles, directions=40)
-        lamps = soft_shadows(vertices, self.triangles, lights.directions[0], samples=8)
-        arriving = torch.cat([sky, lamps], 1)
+        arriving = ambient_occlusion(vertices, self.triangles, directions=40)
+        if lights.directions.shape[1]:
+            lamps = soft_shadows(vertices, self.triangles, lights.directions[0], samples=8)
+            arriving = torch.cat([arriving, lamps], 1)
         pixels = size * self.smoothing
         kinds = [*_PLAIN, "normal"] if "normal" in self.head.textures else [*_PLAIN]
         maps = {kind: self._map(kind, expression, pixels) for kind in kinds}

@@ -25,7 +25,7 @@ def render_preview(head: Head, cell: int = CELL_PX) -> NDArray[np.uint8]:
     from .portrait import Sitter
     from .render.lights import preset
 
-    sitter, lights = Sitter(head), preset("studio")
+    sitter, lights = Sitter(head, smoothing=2), preset("studio")
     rows = []
     for expression in ("neutral", *head.expressions):
         shaded = sitter.shaded(expression, list(COLUMNS.values()), lights, cell)
