@@ -87,25 +87,31 @@ class Canvas(nn.Module):
         return make_atlas(self.template, self.grid).image(residual)
 
     def start_pixels(self, views: Views) -> Tensor:
-        """(B, 5, H, W): the start as the views see it; constant while their round lasts."""
-        assert views.surface.uv is not None
+        """(P, 5): the start as the views see it; constant while their round lasts."""
         with torch.no_grad():
-            return sample_texture(self.start, views.surface.uv)
+            return _sample(self.start, views.uv)
 
     def material(self, residual: Tensor, views: Views, start_pixels: Tensor) -> Tensor:
-        """(R, N, 5) residuals of R rows -> (B, 5, H, W) material at the views' pixels.
+        """(R, N, 5) residuals of R rows -> (P, 5) material at the views' covered pixels.
 
         Args:
             residual: Of rows in the order that `views.row` counts in.
         """
-        assert views.surface.uv is not None
         image = self.residual_image(residual)
-        image = image.expand(len(views.row), -1, -1, -1) if len(image) == 1 else image[views.row]
-        moved = apply_residual(
-            start_pixels.movedim(1, -1), sample_texture(image, views.surface.uv).movedim(1, -1)
-        )
-        return moved.movedim(-1, 1)
+        if len(image) == 1:
+            return apply_residual(start_pixels, _sample(image[0], views.uv))
+        row = views.row[views.view]
+        moved = torch.zeros_like(start_pixels)
+        for k in range(len(image)):
+            here = (row == k).nonzero().squeeze(1)
+            moved = moved.index_add(0, here, _sample(image[k], views.uv[here]))
+        return apply_residual(start_pixels, moved)
 
     def grid_material(self, residual: Tensor) -> Tensor:
         """(R, N, 5) residuals -> (R, N, 5) material of the covered texels."""
         return apply_residual(self.start_grid, residual)
+
+
+def _sample(texture: Tensor, uv: Tensor) -> Tensor:
+    """(C, T, T) at (P, 2) UVs -> (P, C), bilinear."""
+    return sample_texture(texture, uv.T[None, :, :, None])[0, :, :, 0].T

@@ -1,8 +1,9 @@
 """What tells the paint where to go: a prior, as a function of renders.
 
 A `Guide` sees the first render of a round's views and answers with the round's data term, a
-function of later renders of the same views. Target images are one kind of answer (the dear part
-once, the cheap part often); plain score distillation is another.
+function of later renders of the same views. Renders are the (P, 3) covered pixels of `Views`. Target
+images are one kind of answer (the dear part once, the cheap part often); plain score distillation is
+another.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ Guide = Callable[[Tensor, Round], DataTerm]
 
 
 def target_term(targets: Tensor, weight: Tensor) -> DataTerm:
-    """Mean squared error to (B, 3, H, W) targets over pixels weighted by (B, 1, H, W)."""
+    """Mean squared error to (P, 3) targets over pixels weighted by (P, 1)."""
     total = 3 * weight.sum() + 1.0
 
-    def term(image: Tensor) -> Tensor:
-        return ((image - targets).square() * weight).sum() / total
+    def term(pixels: Tensor) -> Tensor:
+        return ((pixels - targets).square() * weight).sum() / total
 
     return term
 
@@ -64,30 +65,28 @@ def prior_guide(
         generator: `Job.generator`: stage and step -> a CPU generator, for the noise.
     """
 
-    def guide(image: Tensor, here: Round) -> DataTerm:
+    def guide(pixels: Tensor, here: Round) -> DataTerm:
         conditions = prior.conditions(
             identity, [e.descriptor for e in here.expressions], view_text(here.cameras), text
         )
-        t = torch.full((len(image),), round(config.timesteps.at(here.share) * prior.steps))
+        t = torch.full((len(here.expressions),), round(config.timesteps.at(here.share) * prior.steps))
         t = t.clamp(1, prior.steps - 1)
         noise = generator("paint.noise", here.number)
-        finish, weight = here.views.surface.finish, here.views.weight
         if config.method == "sds":
             return lambda render: (
                 sds_loss(
-                    prior, finish(render), conditions, t, guidance_scale=config.guidance_scale,
-                    weighting="x0", generator=noise,
+                    prior, here.views.picture(render), conditions, t,
+                    guidance_scale=config.guidance_scale, weighting="x0", generator=noise,
                 ).mean() / (3 * prior.latent_size**2)
             )  # fmt: skip
         with torch.no_grad():
-            seen = finish(image.detach())
-            latents = prior.encode(seen)
+            latents = prior.encode(here.views.picture(pixels))
             wanted = refined_latents(
                 prior, latents, conditions, t, steps=config.denoise_steps,
                 guidance_scale=config.guidance_scale, generator=noise,
             )  # fmt: skip
-            change = prior.decode(wanted) - prior.decode(latents)
-            targets = (image.detach() + change.to(image.device)).clamp(0, 1)
-        return target_term(targets, weight)
+            change = (prior.decode(wanted) - prior.decode(latents)).to(pixels.device)
+            targets = (pixels + here.views.gather(change)).clamp(0, 1)
+        return target_term(targets, here.views.weight)
 
     return guide

@@ -16,7 +16,7 @@ that wants no change then asks for none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,9 +34,9 @@ from ..template import HeadTemplate
 from .atlas import make_atlas
 from .canvas import Canvas
 from .detail import Detail, author_height, tangent_normals
-from .guide import Guide, Round, prior_guide
+from .guide import DataTerm, Guide, Round, prior_guide
 from .maps import Maps, MapSet, Material, compose_maps, pack
-from .pseudo_albedo import Views, look, pseudo_albedo
+from .pseudo_albedo import Views, lobe, look, pseudo_albedo
 from .regularisers import pull_to_start, smoothness, surface_loss, symmetry
 from .settings import PaintConfig, Weights
 
@@ -122,12 +122,16 @@ def fit(
         wanted = torch.unique(views.row)
         local = replace(views, row=torch.searchsorted(wanted, views.row))
         pixels = canvas.start_pixels(views)
-        data: Callable[[Tensor], Tensor] | None = None
+        data: DataTerm | None = None
         for _ in range(inner):
             residual = canvas.residual(wanted)
-            image = pseudo_albedo(canvas.material(residual, local, pixels), local)
-            data = data or guide(image, here)
-            loss = data(image) + penalty(canvas, residual, wanted, config.weights, share)
+            material = canvas.material(residual, local, pixels)
+            if data is None:
+                highlight = lobe(material, views)
+                data = guide(pseudo_albedo(material, highlight).detach(), here)
+            loss = data(pseudo_albedo(material, highlight)) + penalty(
+                canvas, residual, wanted, config.weights, share
+            )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(canvas.parameters(), 1.0)

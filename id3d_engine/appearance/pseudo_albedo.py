@@ -1,26 +1,28 @@
 """The pseudo-albedo: a shaded render with the known light divided out again.
 
-Under camera c and light l, a pixel's radiance is affine in its albedo a:
+Under camera c and light l a pixel's radiance is L = a D + S: a its albedo, D the diffuse response
+(what a white matt surface would send, falloff and colour of the light included), S the specular
+lobe. The pseudo-albedo demodulates it by its own diffuse light,
 
-    L = a D + S,
+    P = a + h,    h = max(S / (D + floor) - sheen, 0),
 
-D the diffuse response (what a white surface would send, shadow and falloff included) and S the
-specular lobe. The pseudo-albedo is
+and is sRGB-encoded. `floor` is a share of the view's mean D and keeps the quotient finite where no
+light falls; `sheen` is the quotient's median over the view, the even film of light that reads as
+albedo and not as a highlight; h saturates smoothly. So:
 
-    P = a + S / (D + floor),
+- Shading never enters: a shadow in the render is no reason to darken the albedo, and none can be
+  burnt in. Where no highlight lies, P = a exactly, under any light.
+- The prior sees a picture of an albedo with highlights on it. What it says about a pixel is shared
+  out: (1 - g) to the albedo and the rest to roughness and specular, with g = h / (h + 0.02), so that
+  a highlight is not painted over in albedo either.
 
-sRGB-encoded: the render demodulated by its own diffuse light, plus what glare is left over. So
-
-- dP/da = 1 whatever the light does. A shadow in the picture is not a reason to darken the albedo,
-  and none can be burnt in.
-- The prior sees a picture of an albedo with highlights, and what it objects to in a highlight moves
-  roughness and specular. `floor` (a share of the mean D) and a soft ceiling keep S / D finite in shadow.
-- Where nothing shines, P = a exactly.
+The lobe changes little while one round's views are fitted, so it is computed once a round and then
+moves along its derivatives in roughness and specular (`Lobe`): fitting steps stay cheap.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -35,26 +37,63 @@ from .psi_a import ALBEDO, ROUGHNESS, SPECULAR
 FLOOR = 0.5
 # Glare saturates smoothly below this linear value.
 CEILING = 0.5
+# A highlight of this linear strength shares a pixel's gradient evenly with the albedo.
+SMALL_HIGHLIGHT = 0.02
+# Step of the lobe's finite differences.
+STEP = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """B views of one head: what does not change while the paint does.
+    """B views of one head: what does not change while the paint does. P pixels of them see the head.
 
     Attributes:
         surface: What each pixel sees, with UVs.
         lights: One set a view.
-        diffuse: (B, 3, H, W) D, the radiance of a white matt head under the lights.
-        weight: (B, 1, H, W) in [0, 1], how much a pixel may teach: nothing off the head and on its
-            outline (where a target's outline may lie elsewhere), less at grazing angles.
+        view: (P,) int64, the view of each covered pixel.
+        uv: (P, 2).
+        diffuse: (P, 3) D, the radiance of a white matt head under the lights.
+        weight: (P, 1) in [0, 1], how much a pixel may teach: nothing on the head's outline (where a
+            target's outline may lie elsewhere), less at grazing angles.
         row: (B,) int64, which map set a view wears.
     """
 
     surface: Surface
     lights: Lights
+    view: Tensor
+    uv: Tensor
     diffuse: Tensor
     weight: Tensor
     row: Tensor
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(P, C) values of covered pixels -> (B, C, H, W), 0 elsewhere."""
+        return self.surface.fragments.spread(values)
+
+    def picture(self, values: Tensor) -> Tensor:
+        """`spread`, antialiased: what a prior is shown."""
+        return self.surface.finish(self.spread(values))
+
+    def gather(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) -> (P, C) at the covered pixels."""
+        flat = image.permute(0, 2, 3, 1).reshape(-1, image.shape[1])
+        return flat.index_select(0, self.surface.fragments.covered)
+
+
+@dataclass(frozen=True, eq=False)
+class Lobe:
+    """S / (D + floor) - sheen, (P, 3), about a roughness and a specular (P, 1) it was computed at."""
+
+    value: Tensor
+    per_roughness: Tensor
+    per_specular: Tensor
+    roughness: Tensor
+    specular: Tensor
+
+    def at(self, roughness: Tensor, specular: Tensor) -> Tensor:
+        """(P, 1) each -> (P, 3), to first order; never negative."""
+        moved = self.value + self.per_roughness * (roughness - self.roughness)
+        return (moved + self.per_specular * (specular - self.specular)).clamp(min=0)
 
 
 def look(
@@ -66,43 +105,84 @@ def look(
     size: int,
     row: Tensor | None = None,
 ) -> Views:
-    """Rasterise (V, 3) or (B, V, 3) vertices from B cameras at size x size pixels."""
-    surface = see(vertices, triangles, cameras, (size, size), triangle_uv)
-    matt = torch.zeros_like(surface.mask)
-    diffuse = _shade(torch.ones_like(surface.normal), matt + 0.5, matt, surface, lights)
-    to_eye = surface.camera_position[:, :, None, None] - surface.position
-    facing = torch.nn.functional.cosine_similarity(surface.normal, to_eye, dim=1)[:, None].clamp(0, 1)
-    inner = 1 - torch.nn.functional.max_pool2d(1 - surface.mask, 3, stride=1, padding=1)
-    row = torch.zeros(len(facing), dtype=torch.int64) if row is None else row
-    return Views(surface, lights, diffuse, inner * (facing * 2).clamp(max=1), row)
+    """Rasterise (V, 3) or (B, V, 3) vertices from B cameras at size x size pixels; no gradients."""
+    with torch.no_grad():
+        surface = see(vertices, triangles, cameras, (size, size), triangle_uv)
+        mask = surface.mask
+        inner = 1 - torch.nn.functional.max_pool2d(1 - mask, 3, stride=1, padding=1)
+        to_eye = surface.camera_position[:, :, None, None] - surface.position
+        facing = torch.nn.functional.cosine_similarity(surface.normal, to_eye, dim=1)[:, None]
+        weight = inner * (facing.clamp(min=0) * 2).clamp(max=1)
+        assert surface.uv is not None
+        row = torch.zeros(len(mask), dtype=torch.int64) if row is None else row
+        empty = mask.new_zeros(0)
+        views = Views(surface, lights, surface.fragments.covered_image, empty, empty, empty, row)
+        white = torch.ones(len(views.view), 3, device=mask.device)
+        return Views(
+            surface=surface,
+            lights=lights,
+            view=views.view,
+            uv=views.gather(surface.uv),
+            diffuse=_shade(white, 0.5 * white[:, :1], 0 * white[:, :1], views),
+            weight=views.gather(weight),
+            row=row,
+        )
 
 
-def pseudo_albedo(material: Tensor, views: Views) -> Tensor:
-    """P of the module's docstring.
+@torch.no_grad()
+def lobe(material: Tensor, views: Views) -> Lobe:
+    """The specular lobe at a (P, 5) material, and how it changes."""
+    rough, spec = material[:, ROUGHNESS, None].detach(), material[:, SPECULAR, None].detach()
+    count = torch.zeros(len(views.row), 1, device=rough.device)
+    count = count.index_add(0, views.view, torch.ones_like(rough)).clamp(min=1)
+    brightness = views.diffuse.mean(1, keepdim=True)
+    mean = count.new_zeros(count.shape).index_add(0, views.view, brightness) / count
+    divisor = views.diffuse + FLOOR * mean[views.view] + 1e-4
 
-    Args:
-        material: (B, 5, H, W) at the views' pixels: albedo sRGB, roughness, specular.
+    def at(roughness: Tensor, specular: Tensor) -> Tensor:
+        black = torch.zeros_like(views.diffuse)
+        return _shade(black, roughness, specular, views) / divisor
 
-    Returns:
-        (B, 3, H, W) sRGB in [0, 1], black off the head; not antialiased. Differentiable in material.
-    """
-    roughness, specular = material[:, ROUGHNESS, None], material[:, SPECULAR, None]
-    black = torch.zeros_like(views.diffuse)
-    lobe = _shade(black, roughness, specular, views.surface, views.lights)
-    mask = views.surface.mask
-    mean = (views.diffuse * mask).sum((1, 2, 3), keepdim=True) / (3 * mask.sum((1, 2, 3), keepdim=True) + 1)
-    glare = CEILING * torch.tanh(lobe / (views.diffuse + FLOOR * mean + 1e-4) / CEILING)
-    linear = srgb_to_linear(material[:, ALBEDO]) + glare
-    return linear_to_srgb(linear.clamp(0, 1)) * mask
-
-
-def _shade(albedo: Tensor, roughness: Tensor, specular: Tensor, surface: Surface, lights: Lights) -> Tensor:
-    return shade(
-        albedo,
-        surface.normal,
-        surface.position,
-        roughness,
-        specular,
-        surface.camera_position,
-        lights,
+    value = at(rough, spec)
+    sheen = torch.zeros_like(mean)
+    for k in range(len(sheen)):
+        here = views.view == k
+        if here.any():
+            sheen[k] = value[here].mean(1).median()
+    # One-sided, away from the nearer bound.
+    up = torch.where(rough < 0.5, STEP, -STEP)
+    more = torch.where(spec < 0.5, STEP, -STEP)
+    return Lobe(
+        value - sheen[views.view],
+        (at(rough + up, spec) - value) / up,
+        (at(rough, spec + more) - value) / more,
+        rough,
+        spec,
     )
+
+
+def pseudo_albedo(material: Tensor, highlight: Lobe) -> Tensor:
+    """P of the module's docstring at (P, 5) pixels: (P, 3) sRGB in [0, 1]; differentiable."""
+    glare = highlight.at(material[:, ROUGHNESS, None], material[:, SPECULAR, None])
+    glare = CEILING * torch.tanh(glare / CEILING)
+    share = (glare / (glare + SMALL_HIGHLIGHT)).detach()
+    albedo = srgb_to_linear(material[:, ALBEDO])
+    albedo = albedo.detach() * share + albedo * (1 - share)
+    return linear_to_srgb((albedo + glare).clamp(0, 1))
+
+
+def _shade(albedo: Tensor, roughness: Tensor, specular: Tensor, views: Views) -> Tensor:
+    """(P, 3) radiance. Each pixel is its own batch entry, so that only covered pixels are shaded."""
+    lights = views.lights
+    own = Lights(
+        **{f.name: getattr(lights, f.name).expand(len(views.row), -1, -1)[views.view] for f in fields(lights)}
+    )
+    return shade(
+        albedo[..., None, None],
+        views.gather(views.surface.normal)[..., None, None],
+        views.gather(views.surface.position)[..., None, None],
+        roughness[..., None, None],
+        specular[..., None, None],
+        views.surface.camera_position[views.view],
+        own,
+    )[..., 0, 0]

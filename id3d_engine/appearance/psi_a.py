@@ -63,7 +63,10 @@ class SurfacePoints:
 
     def interpolate(self, values: Tensor) -> Tensor:
         """(..., V, C) values at the vertices -> (..., N, C) at the points."""
-        corners = values[..., self.vertices, :]
+        if values.dim() > 2:
+            return torch.stack([self.interpolate(v) for v in values])
+        # One table row a corner and index_select: by far the fastest backward on CPUs.
+        corners = values.index_select(0, self.vertices.reshape(-1)).view(*self.vertices.shape, -1)
         return (corners * self.weights[..., None]).sum(-2)
 
 
@@ -76,7 +79,6 @@ class PsiA(nn.Module):
         generator: Draws the initial weights.
     """
 
-    _nearest: Tensor
     _spread: Tensor
     _fixed: Tensor
     _anchor_inputs: Tensor
@@ -92,9 +94,8 @@ class PsiA(nn.Module):
         config = config or PsiAConfig()
         rest = np.asarray(template.vertices, np.float64)
         anchors = farthest_points(rest, min(config.anchors, len(rest)))
-        nearest, weight = _spread(rest, rest[anchors], min(config.neighbours, len(anchors)))
-        self.register_buffer("_nearest", torch.from_numpy(nearest), persistent=False)
-        self.register_buffer("_spread", torch.from_numpy(weight), persistent=False)
+        spread = _spread(rest, rest[anchors], config.neighbours)
+        self.register_buffer("_spread", torch.from_numpy(spread), persistent=False)
         self.register_buffer("_fixed", _vertex_constants(template, config.bands), persistent=False)
         self.register_buffer("_anchor_inputs", self._fixed[torch.from_numpy(anchors)], persistent=False)
 
@@ -132,7 +133,7 @@ class PsiA(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, latents)
         tokens = self.norm(tokens)
-        spread = (tokens[:, self._nearest] * self._spread[..., None]).sum(2)
+        spread = self._spread @ tokens
         local = self.vertex_features.expand(len(index), -1, -1)
         return torch.cat([spread, local], -1)
 
@@ -206,8 +207,11 @@ def farthest_points(points: NDArray[np.floating], count: int) -> NDArray[np.int6
 
 def _spread(
     points: NDArray[np.floating], anchors: NDArray[np.floating], neighbours: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Nearest anchors of each point and normalised weights that reach zero at the last neighbour."""
+) -> NDArray[np.float32]:
+    """(V, A) weights of each point's nearest anchors; rows sum to 1, the rest is 0.
+
+    A dense matrix: with a few hundred anchors, one product is faster than gathering.
+    """
     from scipy.spatial import cKDTree
 
     # One neighbour more than is used gives the radius, so that weights vanish where neighbours change.
@@ -215,7 +219,9 @@ def _spread(
     distance, index = distance.reshape(len(points), -1), index.reshape(len(points), -1)
     radius = distance[:, -1:] * 1.0001 + 1e-9
     weight = (1.0 - (distance / radius) ** 2) ** 2 + 1e-12
-    return index.astype(np.int64), (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+    out = np.zeros((len(points), len(anchors)), np.float32)
+    np.put_along_axis(out, index, weight / weight.sum(1, keepdims=True), axis=1)
+    return out
 
 
 def _vertex_constants(template: HeadTemplate, bands: int) -> Tensor:
