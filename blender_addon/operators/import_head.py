@@ -3,7 +3,8 @@
 import bpy
 from bpy.props import StringProperty
 
-from ...id3d_engine.blender_scene import build_head, read_bundle
+from ...id3d_engine.blender_scene.bundle import read_bundle
+from ...id3d_engine.blender_scene.head import build_head
 from ...id3d_engine.errors import InputError
 
 

@@ -9,11 +9,3 @@ which imports bundles into an open scene. It is the one package of the engine th
     head.py      bundle -> object in its own collection, with provenance
     stage.py     a camera and soft lights, in a collection of their own
 """
-
-from __future__ import annotations
-
-from .bundle import Bundle, read_bundle
-from .head import build_head
-from .stage import build_stage
-
-__all__ = ["Bundle", "build_head", "build_stage", "read_bundle"]

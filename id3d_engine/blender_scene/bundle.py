@@ -74,9 +74,7 @@ def read_bundle(folder: Path | str) -> Bundle:
             info=info,
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{folder} is incomplete: its geometry lacks {error}; make the head again"
-        ) from error
+        raise InputError(f"{folder} is incomplete ({error}): make the head again") from error
     _check(bundle, folder)
     return bundle
 

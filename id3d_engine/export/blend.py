@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..blender_scene.bundle import read_bundle
 from ..errors import Id3dError, InputError, MissingDependency
 
 
@@ -29,11 +30,12 @@ def save_blend(bundle: Path, out: Path) -> Path:
     out = out.resolve()
     if out.suffix != ".blend" or out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out} cannot be written: name a .blend file in a folder that exists")
+    contents = read_bundle(bundle)
     import bpy
 
-    from ..blender_scene import build_head, build_stage, read_bundle
+    from ..blender_scene.head import build_head
+    from ..blender_scene.stage import build_stage
 
-    contents = read_bundle(bundle)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     head = build_head(contents, scene)

@@ -1,0 +1,80 @@
+"""The built extension inside a real Blender: installed, used, disabled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+from id3d_engine import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_manifest_passes_blenders_own_validator(extension_zip, blender_ext):
+    command = [sys.executable, blender_ext, "validate", extension_zip]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_manifest_agrees_with_the_engine():
+    manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text())
+    assert manifest["version"] == __version__
+    assert list(manifest["permissions"]) == ["files"]
+
+
+def test_zip_carries_code_and_nothing_else(extension_zip):
+    names = zipfile.ZipFile(extension_zip).namelist()
+    assert {name.split("/")[0] for name in names} == {
+        "blender_manifest.toml", "__init__.py", "blender_addon", "id3d_engine",
+    }  # fmt: skip
+    assert "id3d_engine/blender_scene/mesh.py" in names
+
+
+def test_addon_imports_bpy_the_standard_library_and_itself_only():
+    allowed = {*sys.stdlib_module_names, "bpy", "requests", "__future__"}
+    for path in (ROOT / "blender_addon").rglob("*.py"):
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[:1] in (["import"], ["from"]) and not words[1].startswith("."):
+                assert words[1].split(".")[0] in allowed, f"{path}: {line}"
+
+
+def test_from_installation_to_removal(extension_zip, bundle, engine, tmp_path):
+    script = Path(__file__).with_name("drive_extension.py")
+    photo = ROOT / "examples" / "portrait.jpg"
+    environment = os.environ | {"HOME": str(tmp_path), "BLENDER_USER_RESOURCES": str(tmp_path / "profile")}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, script, extension_zip, bundle, engine, photo],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads(done.stdout.strip().splitlines()[-1])
+
+    assert facts["install"] == "FINISHED" and facts["enabled"] and facts["registered"] == [True, True]
+    assert facts["warnings"] == [] and facts["top_level"] == [] and not facts["torch"]
+
+    keys = ["Basis", "mouth_stretch", "smile", "eyeBlinkLeft", "jawOpen"]
+    assert facts["import"] == facts["second"] == "FINISHED"
+    assert facts["head"]["name"] == "anna" and facts["head"]["selected"] == ["anna"]
+    assert facts["head"]["keys"] == keys and facts["head"]["values"] == [0] * 5
+    assert facts["names"] == ["anna", "anna.001"]
+    assert "x.head is not a head: choose a NAME.head folder" in facts["import_nothing"]
+
+    assert "Add a photo first" in facts["no_photo"]
+    assert "There is no file /nowhere/me.jpg: check the path" in facts["wrong_photo"]
+    assert facts["generate"] == "FINISHED"
+    assert facts["made"] == {"name": "head-001", "seed": 7, "vertices": facts["head"]["vertices"]}
+    assert "no face was found in me.jpg: use a sharp photo (log: " in facts["generate_fails"]
+    assert "The engine cannot be started" in facts["no_engine"]
+    assert "/nowhere/python does not run the engine" in facts["check_no_engine"]
+    assert facts["left_behind"] == [] and facts["enabled_again"]
