@@ -14,14 +14,19 @@ from pathlib import Path
 
 from ..errors import Id3dError, InputError, MissingDependency
 
+# Only the head: the stage's lights and camera are for looking at it in Blender.
 _OPERATORS = {
-    "fbx": "export_scene.fbx(filepath=out, use_mesh_modifiers=False, path_mode='COPY', embed_textures=True)",
-    "usd": "wm.usd_export(filepath=out, export_shapekeys=True, export_materials=True)",
+    "fbx": "export_scene.fbx(filepath=out, use_selection=True, use_mesh_modifiers=False, "
+    "path_mode='COPY', embed_textures=True)",
+    "usd": "wm.usd_export(filepath=out, selected_objects_only=True, export_shapekeys=True)",
 }
 _SCRIPT = """
 import sys, bpy
 source, out = sys.argv[-2:]
 bpy.ops.wm.open_mainfile(filepath=source)
+head = bpy.context.view_layer.objects.active
+for thing in bpy.context.view_layer.objects:
+    thing.select_set(thing == head)
 bpy.ops.{operator}
 """
 
