@@ -57,7 +57,7 @@ def photo_like(
     """
     draw = _Draw(generator, strength)
     figure = bust(template)
-    albedo, maps, occlusion = _material(asset, template)
+    albedo, maps, occlusion = head_material(asset, template)
     head = asset.neutral if offsets is None else asset.neutral + np.asarray(offsets, np.float32)
     vertices = _turned(torch.from_numpy(dress(figure, head, asset.skin)), draw)
     cameras = _camera(vertices[template.landmarks["nose_bridge"]], draw)
@@ -91,7 +91,7 @@ class _Draw:
 
 
 @lru_cache(maxsize=4)
-def _material(asset: HeadAsset, template: HeadTemplate) -> tuple[Tensor, Tensor, Tensor]:
+def head_material(asset: HeadAsset, template: HeadTemplate) -> tuple[Tensor, Tensor, Tensor]:
     """Albedo (3, T, T), roughness and specular (2, T, T), occlusion (V + B, 1); kept for the next photo."""
     textures = author_textures(template, asset.appearance, TEXTURE_SIZE)
     albedo = torch.from_numpy(np.ascontiguousarray(textures.albedo_srgb.transpose(2, 0, 1)))

@@ -242,7 +242,7 @@ def _paint_marks(colour: Float, f: SkinFields, look: AppearanceParameters) -> Fl
         amount = np.maximum(smoothstep(0.1, 0.6, fine), smoothstep(0.2, 0.7, big)) * where
         shade = colour * np.array([0.78, 0.62, 0.50], np.float32)
         colour = mixed(colour, shade, bare * amount * (0.25 + 0.7 * look.freckles))
-    moles = smoothstep(0.45, 0.7, spots(points, 45.0, 0.05 + 0.10 * look.spots, seed + 12))
+    moles = smoothstep(0.45, 0.7, spots(points, 120.0, 0.02 + 0.03 * look.spots, seed + 12))
     colour = mixed(colour, colour * np.array([0.46, 0.36, 0.32], np.float32), 0.8 * moles * bare)
     if look.spots > 0.05:
         age = spots(points, 85.0, 0.30 * look.spots, seed + 13)

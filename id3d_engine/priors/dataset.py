@@ -20,6 +20,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,9 +31,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..assets.skin import author_textures
 from ..assets.asset import HeadAsset
-from ..assets.photo import photo_like
+from ..assets.photo import head_material, photo_like
 from ..assets.sampler import sample_asset
 from ..errors import InputError
 from ..expressions import EXPRESSIONS, NEUTRAL
@@ -56,7 +56,6 @@ class DatasetConfig:
         views: Samples a head, each with its own expression and camera.
         photos: Photo-like renders a head that must show a face the encoder finds.
         image_size: Pixels of the square renders.
-        texture_size: Texels of the authored albedo.
         subjects_per_shard: Heads in one tar file.
     """
 
@@ -65,7 +64,6 @@ class DatasetConfig:
     views: int = 4
     photos: int = 3
     image_size: int = 256
-    texture_size: int = 512
     subjects_per_shard: int = 50
 
 
@@ -125,8 +123,7 @@ def render_subject(
     embeddings = photo_embeddings(asset, template, encoder, job, config.photos)
     if not len(embeddings):
         return
-    texture = author_textures(template, asset.appearance, config.texture_size).albedo_srgb
-    albedo = torch.from_numpy(np.ascontiguousarray(texture.transpose(2, 0, 1)))
+    albedo, _, _ = head_material(asset, template)
     target = np.concatenate([asset.shape, asset.appearance.to_vector()]).astype(float)
     for view in range(config.views):
         generator = job.generator("view", view)
@@ -171,9 +168,10 @@ def photo_embeddings(
         if len(found) == count:
             break
         generator = job.generator("photo", attempt)
-        embedding = encoder.try_embed(photo_like(asset, template, generator, size=256))
-        if embedding is not None:
-            found.append(embedding)
+        photo = photo_like(asset, template, generator, size=256)
+        # A head turned far enough shows the detector no face: such a photo is drawn again.
+        with suppress(InputError):
+            found.append(encoder.embed(photo))
     return np.array(found, np.float32).reshape(len(found), -1)
 
 

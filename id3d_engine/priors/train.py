@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..expressions import EXPRESSIONS, NEUTRAL
-from ..identity import DlibEncoder
+from ..identity.dlib_encoder import DlibEncoder
 from ..job import Job, Listener, silent
 from ..template import load_template
 from .adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
