@@ -60,7 +60,8 @@ print(json.dumps({
     "subsurface": [next(n for n in slot.node_tree.nodes if n.type == "BSDF_PRINCIPLED")
                    .inputs["Subsurface Weight"].default_value for slot in mesh.materials],
     "images": {image.name: [image.colorspace_settings.name, bool(image.packed_file),
-                            image.packed_files[0].filepath, *image.size] for image in bpy.data.images if image.users},
+                            image.packed_files[0].filepath, *image.size]
+               for image in bpy.data.images if image.users},
     "top_left": list(bpy.data.images["anna_albedo"].pixels[-16 * 4:][:3]),
     "properties": {key: head[key] for key in head.keys()},
     "collections": {c.name: sorted(o.name for o in c.objects) for c in bpy.data.collections},
