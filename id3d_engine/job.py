@@ -48,6 +48,8 @@ def silent(progress: Progress) -> None:
 
 
 class Checkpointable(Protocol):
+    """What a stage carries from step to step."""
+
     def tensors(self) -> Mapping[str, torch.Tensor]:
         """Everything the stage carries between steps, by name."""
         ...
