@@ -130,7 +130,7 @@ def test_no_path_of_any_machine_and_no_pickle() -> None:
             assert not re.search(r"^\s*(?:import|from) pickle|torch\.(?:save|load)\(", text, re.M), path
 
 
-def test_public_functions_are_documented_and_typed() -> None:
+def test_public_names_are_documented() -> None:
     for path in ENGINE.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert ast.get_docstring(tree) or not tree.body, f"{path.relative_to(ROOT)} has no docstring"
@@ -138,5 +138,3 @@ def test_public_functions_are_documented_and_typed() -> None:
             if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
                 continue
             assert ast.get_docstring(node), f"{path.relative_to(ROOT)}: {node.name} has no docstring"
-            if isinstance(node, ast.FunctionDef):
-                assert node.returns is not None, f"{path.relative_to(ROOT)}: {node.name} has no return type"
