@@ -113,11 +113,11 @@ def redness_field(a: Anatomy, points: Float) -> Float:
     """(N,) in [0, 1]: where blood shows: nose, cheeks, chin (ears are a region of their own)."""
     side, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     front = smoothstep(a.ear[1], a.ear[1] - 0.03, y)
-    tip = np.exp(-(np.square(points - a.nose_tip) / 0.016**2).sum(axis=1) / 2)
+    tip = np.exp(-(np.square(points - a.nose_tip) / 0.0115**2).sum(axis=1) / 2)
     cheek_x, cheek_z = a.eye[0] * 1.35, (a.eye[2] + a.mouth[2]) / 2 + 0.002
-    cheek = bump(side, cheek_x, 0.016) * bump(z, cheek_z, 0.013)
+    cheek = bump(side, cheek_x, 0.018) * bump(z, cheek_z, 0.015)
     chin = 0.4 * bump(side, 0.0, 0.015) * bump(z, a.chin[2], 0.012)
-    return np.maximum(np.maximum(tip, 0.85 * cheek), chin).astype(np.float32) * front
+    return np.maximum(np.maximum(0.7 * tip, 0.8 * cheek), chin).astype(np.float32) * front
 
 
 def lid_field(a: Anatomy, points: Float) -> tuple[Float, Float]:

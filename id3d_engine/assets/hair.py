@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from ..template import HeadTemplate
@@ -30,7 +31,8 @@ class Style:
         hang: How far the lower sides and back are pushed out to a curtain, 0 for short hair.
         down: Whether hair covers the neck's sides and back.
         lumps: Strength of noise in the thickness.
-        pole: Direction (3,) from the skull's centre towards which strands run.
+        falling: Strands leave a parting and hang; else they run along meridians about `pole`.
+        pole: Direction (3,) from the skull's centre.
     """
 
     top: float
@@ -40,23 +42,25 @@ class Style:
     hang: float = 0.0
     down: bool = False
     lumps: float = 0.15
+    falling: bool = False
     pole: tuple[float, float, float] = (0.0, 0.45, 0.9)
 
 
 STYLES: dict[str, Style] = {
     "bald": Style(0.0, 0.0, 0.0, 0.0, lumps=0.0),
-    "buzz": Style(0.0025, 0.002, 0.0015, 0.002, lumps=0.02),
-    "short": Style(0.011, 0.009, 0.005, 0.007, lumps=0.25),
-    "side_part": Style(0.014, 0.013, 0.006, 0.008, lumps=0.15, pole=(1.0, 0.15, -0.1)),
-    "quiff": Style(0.016, 0.024, 0.005, 0.008, lumps=0.2, pole=(0.0, 1.0, -0.1)),
-    "bob": Style(0.013, 0.009, 0.017, 0.018, hang=0.020, down=True, lumps=0.15, pole=(1.0, 0.25, -1.1)),
-    "long": Style(0.012, 0.008, 0.014, 0.016, hang=0.026, down=True, lumps=0.18, pole=(1.0, 0.3, -1.4)),
-    "curly": Style(0.022, 0.017, 0.015, 0.018, lumps=0.6),
-    "afro": Style(0.042, 0.034, 0.034, 0.040, lumps=0.22),
-    "receding": Style(0.005, 0.003, 0.005, 0.007, lumps=0.2),
-    "bun": Style(0.006, 0.005, 0.003, 0.005, lumps=0.05, pole=(0.0, 0.85, 0.5)),
-}  # fmt: skip
-_BUN_RADIUS_M = 0.030
+    "buzz": Style(0.003, 0.0025, 0.002, 0.0025, lumps=0.02),
+    "short": Style(0.013, 0.011, 0.006, 0.008, lumps=0.35),
+    "side_part": Style(0.016, 0.016, 0.007, 0.009, lumps=0.2, falling=True),
+    "quiff": Style(0.018, 0.028, 0.006, 0.009, lumps=0.25, pole=(0.0, 1.0, -0.1)),
+    "bob": Style(0.017, 0.013, 0.024, 0.024, hang=0.026, down=True, lumps=0.2, falling=True),
+    "long": Style(0.015, 0.011, 0.019, 0.020, hang=0.034, down=True, lumps=0.22, falling=True),
+    "curly": Style(0.026, 0.020, 0.020, 0.022, lumps=0.7),
+    "afro": Style(0.044, 0.036, 0.038, 0.042, lumps=0.3),
+    "receding": Style(0.006, 0.004, 0.006, 0.008, lumps=0.25),
+    "bun": Style(0.007, 0.006, 0.004, 0.006, lumps=0.05, pole=(0.0, 0.85, 0.5)),
+}
+PARTING_M = 0.05  # between a parting on the far left and one on the far right
+_BUN_RADIUS_M = 0.026
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,31 +112,30 @@ def hair_depth(frame: SkullFrame, appearance: AppearanceParameters) -> Float:
 
 
 def strand_coordinates(frame: SkullFrame, appearance: AppearanceParameters) -> Float:
-    """(N, 3): two numbers that stay the same along a strand (unit circle about the style's pole), and
-    metres / 0.1 along it. Noise with a high frequency in the first two looks like hair."""
-    pole = np.array(STYLES[appearance.style].pole, np.float64)
-    pole /= np.linalg.norm(pole)
+    """(N, 3): two numbers that stay the same along a strand, in radians about the skull, and metres /
+    0.1 along it. Noise with a high frequency in the first two looks like hair."""
+    style = STYLES[appearance.style]
     offset = frame.offset.astype(np.float64)
-    if abs(pole[0]) > 0.3:
-        # Parted hair falls to both sides of the parting.
-        part = (appearance.parting - 0.5) * 0.05
-        side = np.where(offset[:, 0] > part, 1.0, -1.0)
-        axis = np.abs(pole) * np.sign(pole)
-        poles = axis[None] * np.stack([side, np.ones_like(side), np.ones_like(side)], axis=1)
-        offset = offset - np.array([part, 0, 0])
-    else:
-        poles = np.broadcast_to(pole, offset.shape)
-    along = (offset * poles).sum(axis=1, keepdims=True)
-    across = offset - along * poles
+    if style.falling:
+        return _falling(offset, (appearance.parting - 0.5) * PARTING_M)
+    pole = np.array(style.pole, np.float64)
+    pole /= np.linalg.norm(pole)
+    along = offset @ pole
+    across = offset - along[:, None] * pole
     circle = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-4)
-    # A frame of two axes perpendicular to the pole.
-    helper = np.array([0.0, 0.3, 1.0]) if abs(pole[2]) < 0.7 else np.array([0.0, 1.0, 0.0])
-    first = np.cross(poles, helper)
-    first /= np.linalg.norm(first, axis=1, keepdims=True)
-    second = np.cross(poles, first)
-    return np.stack([(circle * first).sum(1), (circle * second).sum(1), along[:, 0] / 0.1], axis=1).astype(
-        np.float32
-    )
+    first = np.cross(pole, (0.0, 0.3, 1.0) if abs(pole[2]) < 0.7 else (0.0, 1.0, 0.0))
+    first /= np.linalg.norm(first)
+    columns = [circle @ first, circle @ np.cross(pole, first), along / 0.1]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _falling(offset: NDArray[np.float64], part: float) -> Float:
+    """Parted hair: sideways off the parting and straight down, at the back in a fan from the crown."""
+    x, y, z = offset[:, 0] - part, offset[:, 1] - 0.02, offset[:, 2]
+    fan = np.pi / 2 - np.arctan2(np.abs(x), np.maximum(y, 0.0))
+    strand = np.where(y < 0, y / 0.08, fan)
+    side = np.clip(x / 0.03, -1, 1) * 0.8
+    return np.stack([strand, side, (np.abs(x) - z) / 0.1], axis=1).astype(np.float32)
 
 
 def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceParameters) -> Float:
@@ -171,7 +174,7 @@ def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceP
     out += _curtain(a, frame, look, style)
     out = _smoothed(template, out, frame.covered)
     if look.style == "bun":
-        out += _bun(a, template.vertices, frame)
+        out += _bun(frame)
     return out.astype(np.float32)
 
 
@@ -189,9 +192,9 @@ def _thickness(
     thick = thick + (style.front - thick) * fore * smoothstep(1.02, 0.75, frame.height)
     seed = look.texture_seed * 31 + 11
     lumps = fbm(template.vertices, 55.0, seed, octaves=2)
-    bulk = fbm(template.vertices, 18.0, seed + 1)
+    bulk = fbm(template.vertices, 18.0, seed + 1) * (0.18 if look.style == "afro" else 0.45)
     curl = style.lumps * (0.6 + 0.8 * look.hair_curl)
-    thick = thick * volume * np.clip(1 + 1.6 * curl * lumps + 0.5 * bulk, 0.3, 2.0)
+    thick = thick * volume * np.clip(1 + 1.6 * curl * lumps + bulk, 0.3, 2.0)
     # Sideburns and the hair just behind the ears lie flat.
     near_ear = np.exp(-0.5 * np.square((np.abs(template.vertices[:, 0]) - a.ear[0]) / 0.02)) * bump(
         template.vertices[:, 1], a.ear[1], 0.022
@@ -199,7 +202,7 @@ def _thickness(
     near_ear *= smoothstep(a.ear_top + 0.012, a.ear_top - 0.004, template.vertices[:, 2])
     thick = thick * (1 - 0.75 * near_ear)
     if look.style in ("side_part", "bob", "long"):
-        part = (look.parting - 0.5) * 0.05
+        part = (look.parting - 0.5) * PARTING_M
         groove = bump(template.vertices[:, 0], part, 0.006) * smoothstep(0.75, 0.95, frame.height)
         thick = thick * (1 - 0.45 * groove)
     reach = 0.012 + 0.3 * float(thick.max())
@@ -212,7 +215,8 @@ def _curtain(a: Anatomy, frame: SkullFrame, look: AppearanceParameters, style: S
     if style.hang <= 0:
         return out
     z = frame.offset[:, 2] + a.centre[2]
-    fall = smoothstep(a.ear_top, a.ear_bottom - 0.02, z) * smoothstep(-0.004, 0.016, hair_depth(frame, look))
+    fall = smoothstep(a.ear_top + 0.01, a.ear_bottom - 0.01, z)
+    fall = fall * smoothstep(0.002, 0.020, hair_depth(frame, look))
     amount = style.hang * (0.5 + look.hair_volume) * fall * frame.covered
     planar = frame.offset[:, :2] / np.maximum(
         np.linalg.norm(frame.offset[:, :2], axis=1, keepdims=True), 1e-4
@@ -239,15 +243,17 @@ def _smoothed(template: HeadTemplate, offsets: Float, covered: Float, rounds: in
     return offsets * covered[:, None]
 
 
-def _bun(a: Anatomy, vertices: Float, frame: SkullFrame) -> Float:
-    """(V, 3): a ball of hair high at the back of the head."""
+def _bun(frame: SkullFrame) -> Float:
+    """(V, 3): the scalp high at the back is wrapped onto a ball of hair."""
     direction = np.array([0.0, 0.80, 0.60], np.float32)
     unit = frame.offset / np.maximum(np.linalg.norm(frame.offset, axis=1, keepdims=True), 1e-4)
     angle = np.arccos(np.clip(unit @ direction, -1, 1))
-    inside = np.clip(1 - np.square(angle / 0.42), 0, 1)
-    lift = 2.0 * _BUN_RADIUS_M * np.sqrt(inside)
-    # Spread sideways in the middle of the ball, so that it bulges over its own neck.
+    inside = angle / 0.36
+    foot = (frame.offset @ direction)[inside < 0.25].mean() * direction
     sideways = unit - (unit @ direction)[:, None] * direction
-    return (direction * lift[:, None] + sideways * (0.9 * _BUN_RADIUS_M * inside)[:, None]) * frame.covered[
-        :, None
-    ]
+    sideways /= np.maximum(np.linalg.norm(sideways, axis=1, keepdims=True), 1e-4)
+    # Polar angle on the ball: 0 on its far end, 2.5 at its neck.
+    polar = np.clip(inside, 0, 1)[:, None] * 2.5
+    ball = foot + _BUN_RADIUS_M * ((0.75 + np.cos(polar)) * direction + np.sin(polar) * sideways)
+    share = smoothstep(1.0, 0.85, inside)[:, None] * frame.covered[:, None]
+    return (share * (ball - frame.offset)).astype(np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 from .anatomy import BrowFrame
 from .appearance import AppearanceParameters
 from .eyes import palette
-from .hair import STYLES, SkullFrame, hair_depth, strand_coordinates
+from .hair import PARTING_M, SkullFrame, hair_depth, strand_coordinates
 from .noise import fbm
 from .texels import Float, bump, mixed, smoothstep
 
@@ -31,37 +31,39 @@ def hair_colour(appearance: AppearanceParameters, melanin_shift: float = 0.0) ->
 
 
 def _greyed(colour: Float, strands: Float, grey: float) -> Float:
-    """(N, 3): whole strands turn white first, as grey hair does."""
-    share = smoothstep(1.0 - grey - 0.35, 1.0 - grey + 0.35, 0.5 + 0.9 * strands)
-    return mixed(colour, _GREY_HAIR, np.clip(share * min(1.0, 3.0 * grey), 0, 1))
+    """(N, 3): whole strands turn white first, as grey hair does; `strands` in about [-1, 1]."""
+    if grey < 0.02:
+        return colour
+    share = smoothstep(-0.5, 0.5, 2.0 * grey - 1.0 + 0.8 * strands)
+    white = _GREY_HAIR * (1 + 0.22 * strands)[:, None]
+    return mixed(colour, white, np.clip(0.45 * grey + 0.55 * share * min(1.0, 2.0 * grey), 0, 1))
 
 
-def scalp_hair(frame: SkullFrame, points: Float, look: AppearanceParameters) -> tuple[Float, Float]:
-    """Colour (N, 3) and cover (N,) in [0, 1] of the scalp's hair."""
-    style = STYLES[look.style]
+def scalp_hair(frame: SkullFrame, points: Float, look: AppearanceParameters) -> tuple[Float, Float, Float]:
+    """Colour (N, 3), cover (N,) in [0, 1] and strand noise (N,) in about [-1, 1] of the scalp's hair."""
     seed = look.texture_seed * 31 + 17
     depth = hair_depth(frame, look)
     strand = strand_coordinates(frame, look)
     curl = look.hair_curl if look.style not in ("curly", "afro") else max(look.hair_curl, 0.7)
-    bend = fbm(points, 35.0 + 60.0 * curl, seed, octaves=2)
-    waved = strand.copy()
-    waved[:, :2] += ((0.05 + 0.35 * curl) * bend)[:, None]
-    fine = fbm(waved, (75.0, 75.0, 2.0 + 18.0 * curl), seed + 1, octaves=2)
-    clump = fbm(waved, (17.0, 17.0, 0.8 + 7.0 * curl), seed + 2, octaves=2)
-    broad = fbm(points, 14.0, seed + 3, octaves=2)
+    bend = fbm(points, 22.0 + 70.0 * curl, seed, octaves=2)
+    strand[:, 0] += (0.02 + 0.16 * curl) * bend
+    fine = fbm(strand, (70.0, 70.0, 1.6 + 8.0 * curl), seed + 1, octaves=2, gain=0.7)
+    clump = fbm(strand, (15.0, 15.0, 0.7 + 4.0 * curl), seed + 2, octaves=2)
+    broad = fbm(points, 14.0, seed + 3)
     if look.style in ("curly", "afro", "buzz"):
-        grain = fbm(points, 260.0 if look.style != "buzz" else 700.0, seed + 4, octaves=2)
-        fine = 0.4 * fine + 0.8 * grain
+        grain = fbm(points, 800.0 if look.style == "buzz" else 230.0, seed + 4, octaves=2)
+        fine = 0.35 * fine + 0.9 * grain
     tone = hair_colour(look)
-    lightness = 1.0 + 0.50 * fine + 0.38 * clump + 0.25 * broad
-    colour = tone[None] * lightness[:, None]
-    # Tips and outer locks bleach; the nape and the roots stay dark.
-    bright = np.clip(tone * np.array([1.35, 1.25, 1.1], np.float32) + 0.02, 0, 1)
-    colour = mixed(colour, bright, np.clip(0.5 * clump + 0.25 * broad, 0, 0.5))
-    colour *= (0.80 + 0.20 * smoothstep(-0.3, 0.5, frame.height))[:, None]
-    colour = _greyed(colour, fine + 0.7 * clump, look.hair_grey)
+    lightness = 1.0 + 0.55 * fine + 0.35 * clump + 0.18 * broad
+    colour = np.maximum(tone[None] * lightness[:, None], 0.0)
+    # Single strands catch the light even where hair is black.
+    shine = np.clip(tone * np.array([1.5, 1.35, 1.15], np.float32) + 0.035, 0, 1)
+    colour = mixed(colour, shine, np.clip(1.1 * fine + 0.5 * clump - 0.05, 0, 0.55))
+    # The nape and the sides are less bleached than the top.
+    colour *= (0.82 + 0.18 * smoothstep(-0.3, 0.5, frame.height))[:, None]
+    colour = _greyed(colour, np.clip(1.5 * fine + 0.5 * clump, -1, 1), look.hair_grey)
 
-    rough = fine * 0.006 + clump * 0.005
+    rough = fine * 0.005 + clump * 0.004 + broad * 0.004
     width = 0.004 if look.style == "buzz" else 0.006 + 0.004 * look.hairline
     cover = smoothstep(-width, width, depth + rough)
     density = {"buzz": 0.80, "receding": 0.93}.get(look.style, 1.0)
@@ -76,12 +78,11 @@ def scalp_hair(frame: SkullFrame, points: Float, look: AppearanceParameters) -> 
         shade = 0.20 * smoothstep(-0.008, 0.02, hair_depth(frame, usual)) * (1 - look.hair_grey)
         cover = shade * smoothstep(0.95, 0.55, frame.height) * (0.7 + 0.6 * fine)
     if look.style in ("side_part", "bob", "long"):
-        part = (look.parting - 0.5) * 0.05
-        line = bump(points[:, 0], part, 0.0016) * smoothstep(0.72, 0.80, frame.height)
+        part = (look.parting - 0.5) * PARTING_M
+        line = bump(points[:, 0] + 0.004 * bend, part, 0.0012) * smoothstep(0.72, 0.80, frame.height)
         line *= smoothstep(0.055, 0.03, frame.offset[:, 1])
-        cover = cover * (1 - 0.55 * line)
-    del style
-    return np.clip(colour, 0.006, 1.0), np.clip(cover, 0, 1) * frame.covered
+        cover = cover * (1 - 0.45 * line)
+    return np.clip(colour, 0.006, 1.0), np.clip(cover, 0, 1) * frame.covered, fine
 
 
 def brow_cover(frame: BrowFrame, points: Float, look: AppearanceParameters) -> Float:
@@ -109,7 +110,8 @@ def brow_cover(frame: BrowFrame, points: Float, look: AppearanceParameters) -> F
 
 def brow_colour(look: AppearanceParameters) -> Float:
     """(3,) sRGB: the hair's colour, darker or lighter by `brow_tone`, greying later than it."""
-    colour = hair_colour(look, 0.55 * (look.brow_tone - 0.45) + 0.08)
+    shift = 0.55 * (look.brow_tone - 0.45) + 0.08
+    colour = hair_colour(look, max(shift, 0.36 - look.hair_melanin))
     return colour + (_GREY_HAIR - colour) * max(0.0, look.hair_grey - 0.45)
 
 

@@ -139,7 +139,7 @@ def _shaded(
     colour = srgb_to_linear(sample_texture(albedo, surface.uv))
     rough, specular = sample_texture(maps, surface.uv).split(1, dim=1)
     cloth = (surface.fragments.triangle_id >= figure.first_cloth)[:, None].to(colour.dtype)
-    shirt = srgb_to_linear((draw.tensor(3) ** 1.5 * 0.8 + 0.05).view(1, 3, 1, 1))
+    shirt = srgb_to_linear(_everyday_colour(draw, 0.05, 0.85))
     stripes = 1 + 0.25 * torch.sin(
         surface.position[:, :1] * (200 * draw.share()) + surface.position[:, 2:] * 300
     )
@@ -162,9 +162,9 @@ def _shaded(
 def _background(size: int, draw: _Draw) -> Tensor:
     """(1, 3, S, S) linear: a blurred room or street, sometimes a plain wall."""
     cells = 2 + int(5 * draw.share())
-    base = draw.tensor(1, 3, 1, 1) * 0.5 + 0.05
-    coarse = base + 0.35 * (draw.tensor(1, 3, cells, cells) - 0.5) * draw.tensor(1, 1, 1, 1)
-    tones = coarse + 0.25 * (draw.tensor(1, 1, cells, cells) - 0.5)
+    base = srgb_to_linear(_everyday_colour(draw, 0.1, 0.95))
+    hue = 1 + 0.5 * (draw.tensor(1, 3, cells, cells) - 0.5) * draw.share()
+    tones = base * hue * (1 + 0.9 * (draw.tensor(1, 1, cells, cells) - 0.5))
     image = functional.interpolate(tones, size=(size, size), mode="bicubic", align_corners=False)
     if draw.share() < 0.5:
         for _ in range(1 + int(4 * draw.share())):
@@ -173,6 +173,13 @@ def _background(size: int, draw: _Draw) -> Tensor:
             image[:, :, y : y + h, x : x + w] *= 0.5 + 1.2 * draw.share()
         image = _blur(image, size * (0.006 + 0.02 * draw.share()))
     return image.clamp(0.005, 1.0)
+
+
+def _everyday_colour(draw: _Draw, low: float, high: float) -> Tensor:
+    """(1, 3, 1, 1) sRGB: mostly muted, now and then strong."""
+    grey = low + (high - low) * draw.share()
+    tint = (draw.tensor(1, 3, 1, 1) - 0.5) * 1.2 * draw.share() ** 2
+    return (grey * (1 + tint)).clamp(0.02, 0.98)
 
 
 def _camera_pipeline(linear: Tensor, draw: _Draw) -> NDArray[np.uint8]:

@@ -108,12 +108,12 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
     dense, stubble = beard_cover(f.jaw, f.chin, f.moustache, points, look)
     beard = hair_colour(look, 0.04)
     beard = beard + (np.float32(0.62) - beard) * 0.85 * look.hair_grey
-    strands = 1 + 0.45 * fbm(points, (1100.0, 1100.0, 220.0), look.texture_seed * 31 + 2)
+    whiskers = 1 + 0.40 * fbm(points, (900.0, 900.0, 220.0), look.texture_seed * 31 + 2)
     # Short hairs under the skin look cooler than they are.
     cool = 0.55 * colour * np.array([0.80, 0.90, 1.0], np.float32) + 0.45 * beard
     colour = mixed(colour, cool, stubble * f.skin * (1 - 0.9 * lips))
     dense = dense * f.skin * (1 - 0.9 * lips)
-    colour = mixed(colour, np.clip(beard[None] * strands[:, None], 0.006, 1), dense)
+    colour = mixed(colour, np.clip(beard[None] * whiskers[:, None], 0.006, 1), dense)
 
     brows = brow_cover(f.brow, points, look) * f.skin
     colour = mixed(colour, brow_colour(look), brows)
@@ -122,11 +122,11 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
         colour, 0.35 * colour * np.array([1.0, 0.85, 0.8], np.float32), (0.45 + 0.3 * look.makeup) * lashes
     )
 
-    hair, cover = scalp_hair(f.skull, points, look)
+    hair, cover, strands = scalp_hair(f.skull, points, look)
     colour = mixed(colour, hair, cover)
     hairy = np.maximum(np.maximum(cover, dense), 0.8 * brows)
-    roughness = roughness + (0.52 - roughness) * hairy
-    specular = specular + (0.40 - specular) * hairy
+    roughness = roughness + (0.58 - 0.25 * strands - roughness) * hairy
+    specular = specular + (0.30 + 0.25 * strands - specular) * hairy
 
     _paint_inside(colour, roughness, specular, f)
     colour[f.eyes.where] = paint_eyes(f.eyes, f.texel_m, look)
@@ -204,7 +204,7 @@ def _skin_colour(f: SkinFields, look: AppearanceParameters) -> Float:
     pores = fbm(points, 620.0, seed + 5, octaves=2)
     fine = 1 + uneven * (0.075 * pigment + 0.055 * pores)
     colour = skin_tone(look)[None] * fine[:, None]
-    red = (0.16 + 0.55 * look.redness) * f.redness + uneven * 0.16 * blood
+    red = (0.10 + 0.55 * look.redness) * f.redness + uneven * 0.16 * blood
     # Blood takes green and blue; it shows less through dark skin.
     weight = np.array([-0.01, 0.30, 0.26], np.float32) * (1 - 0.45 * look.melanin)
     colour = colour * (1 - red[:, None] * weight)
@@ -219,11 +219,11 @@ def _skin_colour(f: SkinFields, look: AppearanceParameters) -> Float:
 def _paint_lips(colour: Float, f: SkinFields, look: AppearanceParameters) -> tuple[Float, Float]:
     points, seed = f.texel.points, look.texture_seed * 31
     edge = fbm(points, 160.0, seed + 6)
-    cover = smoothstep(0.32, 0.72, f.lips + 0.06 * edge)
+    cover = smoothstep(0.20, 0.85, f.lips + 0.08 * edge)
     tone = skin_tone(look)
-    pale = tone * np.array([0.93, 0.76, 0.75], np.float32)
-    red = tone * np.array([0.90, 0.50, 0.52], np.float32) + np.array([0.04, 0.0, 0.005], np.float32)
-    lip = (pale + (red - pale) * look.lip_red) * (1.08 - 0.36 * look.lip_dark)
+    pale = tone * np.array([0.93, 0.80, 0.79], np.float32)
+    red = tone * np.array([0.90, 0.54, 0.56], np.float32) + np.array([0.03, 0.0, 0.005], np.float32)
+    lip = (pale + (red - pale) * look.lip_red) * (1.06 - 0.34 * look.lip_dark)
     folds = fbm(points, (700.0, 120.0, 120.0), seed + 7, octaves=2)
     rim = bump(f.lips, 0.55, 0.16)
     tint = lip[None] * (1 + 0.10 * folds - 0.09 * rim)[:, None]
@@ -245,7 +245,7 @@ def _paint_marks(colour: Float, f: SkinFields, look: AppearanceParameters) -> Fl
     moles = smoothstep(0.45, 0.7, spots(points, 120.0, 0.02 + 0.03 * look.spots, seed + 12))
     colour = mixed(colour, colour * np.array([0.46, 0.36, 0.32], np.float32), 0.8 * moles * bare)
     if look.spots > 0.05:
-        age = spots(points, 85.0, 0.30 * look.spots, seed + 13)
+        age = spots(points, 120.0, 0.25 * look.spots, seed + 13)
         age = smoothstep(0.1, 0.5, age + 0.25 * fbm(points, 300.0, seed + 14) * (age > 0))
         colour = mixed(
             colour, colour * np.array([0.80, 0.68, 0.58], np.float32), 0.75 * look.spots * age * bare
@@ -255,7 +255,7 @@ def _paint_marks(colour: Float, f: SkinFields, look: AppearanceParameters) -> Fl
         lines = wrinkle_field(f.anatomy, points, waves) * bare
         web = np.clip(1 - np.abs(fbm(points, (140.0, 140.0, 260.0), seed + 16, octaves=2)) * 9, 0, 1)
         lines = np.maximum(lines, 0.30 * web * smoothstep(0.45, 0.95, np.float32(look.wrinkles)))
-        depth = look.wrinkles**1.3 * 0.62
+        depth = look.wrinkles**1.3 * 0.52
         colour = colour * (1 - depth * lines[:, None] * np.array([0.46, 0.56, 0.58], np.float32))
     return colour
 
