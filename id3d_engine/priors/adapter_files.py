@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from ..errors import InputError
 from ..expressions import EXPRESSION_NAMES
 from .adapters import Adapter, AdapterSizes
+from .base import UNet
 from .prompts import check_domain
 
 SCHEMA = 1
@@ -90,7 +90,8 @@ def save_adapter(
     tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in adapter.state_dict().items()}
     weights, settings = (folder / f"{config.domain}{suffix}" for suffix in (".safetensors", ".json"))
     partial = weights.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"format": "pt", "schema": str(config.schema)})
+    # One metadata entry only: safetensors writes several in random order, and equal files are wanted.
+    save_file(tensors, partial, metadata={"format": "pt"})
     os.replace(partial, weights)
     partial.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
     os.replace(partial, settings)
@@ -123,7 +124,7 @@ def read_adapter_config(folder: Path, domain: str) -> AdapterConfig:
 
 
 def load_adapter(
-    unet: UNet2DConditionModel, folder: Path, domain: str, *, unet_file: Path | None = None
+    unet: UNet, folder: Path, domain: str, *, unet_file: Path | None = None
 ) -> tuple[Adapter, AdapterConfig]:
     """Read an adapter for `unet`; float32, not yet installed, in eval mode.
 

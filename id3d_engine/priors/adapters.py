@@ -24,14 +24,15 @@ safe with gradient checkpointing, torch.compile, threads and any batch size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .base import UNet
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Adapter(nn.Module):
         InputError: the UNet has attention layers of another class (SDXL's or DeepFloyd's, say).
     """
 
-    def __init__(self, unet: UNet2DConditionModel, sizes: AdapterSizes) -> None:
+    def __init__(self, unet: UNet, sizes: AdapterSizes) -> None:
         super().__init__()
         self.sizes = sizes
         self.lambda_id = 1.0
@@ -141,17 +142,17 @@ class Adapter(nn.Module):
             )
             self.layers[path.replace(".", "/")] = branch
 
-    def install(self, unet: UNet2DConditionModel) -> None:
+    def install(self, unet: UNet) -> None:
         """Put this adapter's processors into `unet`, in place of whatever is there."""
         for path, attention in attention_layers(unet).items():
-            branch = self.layers[path.replace(".", "/")]
-            if isinstance(branch, ConditionBranch):
+            branch: Any = self.layers[path.replace(".", "/")]
+            if attention.is_cross_attention:
                 attention.set_processor(ConditionedCrossAttention(self, branch))
             else:
                 attention.set_processor(DomainSelfAttention(branch))
 
     @staticmethod
-    def remove(unet: UNet2DConditionModel) -> None:
+    def remove(unet: UNet) -> None:
         """Give `unet` its own attention back."""
         unet.set_attn_processor(AttnProcessor2_0())
 
@@ -159,7 +160,7 @@ class Adapter(nn.Module):
 class AdaptedUNet(nn.Module):
     """A UNet with an adapter installed; the module that a trainer wraps (DDP, compile)."""
 
-    def __init__(self, unet: UNet2DConditionModel, adapter: Adapter) -> None:
+    def __init__(self, unet: UNet, adapter: Adapter) -> None:
         super().__init__()
         self.unet, self.adapter = unet, adapter
         adapter.install(unet)
@@ -188,7 +189,7 @@ class AdaptedUNet(nn.Module):
 class DomainSelfAttention:
     """Attention processor: self-attention with the domain's additive Q, K and V."""
 
-    def __init__(self, branch: nn.Module) -> None:
+    def __init__(self, branch: DomainBranch) -> None:
         self.branch = branch
 
     def __call__(
@@ -223,6 +224,7 @@ class ConditionedCrossAttention:
         identity_tokens: Tensor | None = None,
         expression_tokens: Tensor | None = None,
     ) -> Tensor:
+        assert encoder_hidden_states is not None  # the UNet always passes the text
         text = encoder_hidden_states
         if attn.norm_cross:
             text = attn.norm_encoder_hidden_states(text)
@@ -239,7 +241,7 @@ class ConditionedCrossAttention:
         return _finish(attn, out, hidden_states)
 
 
-def attention_layers(unet: UNet2DConditionModel) -> dict[str, Attention]:
+def attention_layers(unet: UNet) -> dict[str, Any]:
     """Path -> attention layer, in the order of `unet.attn_processors` (down, up, mid).
 
     Raises:

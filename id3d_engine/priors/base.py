@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -18,19 +18,24 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from .tokenizer import save_clip_files
 
+# What diffusers' models inherit (`config`, `to`, being called) is invisible to type checkers.
+UNet: TypeAlias = Any  # diffusers.UNet2DConditionModel
+Vae: TypeAlias = Any  # diffusers.AutoencoderKL
+TextEncoder: TypeAlias = Any  # transformers.CLIPTextModel
+
 
 @dataclass
 class Base:
     """The parts of a Stable Diffusion pipeline."""
 
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    text_encoder: CLIPTextModel
+    unet: UNet
+    vae: Vae
+    text_encoder: TextEncoder
     tokenizer: CLIPTokenizer
     scheduler: DDIMScheduler
 
 
-def set_latent_scale(vae: AutoencoderKL, latents: torch.Tensor) -> float:
+def set_latent_scale(vae: Vae, latents: torch.Tensor) -> float:
     """Set `scaling_factor` to 1 / standard deviation of unscaled latents; returns it.
 
     Args:
@@ -46,7 +51,7 @@ def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> N
     """Write the pipeline folder with weights in `dtype`; `base` itself keeps its own."""
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline(
+    pipeline: Any = StableDiffusionPipeline(
         vae=_cast(copy.deepcopy(base.vae), dtype),
         text_encoder=_cast(copy.deepcopy(base.text_encoder), dtype),
         tokenizer=base.tokenizer,

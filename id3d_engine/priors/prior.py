@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -167,7 +168,7 @@ class Prior:
             )
         count = counts.pop() if counts else 1
         views, captions, descriptors = (_repeat(v, count) for v in (views, captions, descriptors))
-        prompts = [prompt(c, v, self.domain) for c, v in zip(captions, views, strict=True)]
+        prompts = [prompt(c, v or "", self.domain) for c, v in zip(captions, views, strict=True)]
         return Conditions(
             text=self.encode_text(prompts),
             identity=identity.expand(count, -1),
@@ -323,7 +324,7 @@ class Prior:
             )
         return rows
 
-    def _frozen(self, module: torch.nn.Module) -> torch.nn.Module:
+    def _frozen(self, module: Any) -> Any:
         # Module.to, because the models' own `to` warns on every cast.
         return torch.nn.Module.to(module, self.device, self.dtype).eval().requires_grad_(False)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from .base import Base
+from .base import Base, TextEncoder, UNet, Vae
 from .tokenizer import train_clip_tokenizer
 
 
@@ -81,7 +81,7 @@ def build_starter_base(texts: Iterable[str], config: StarterConfig | None = None
     )
 
 
-def _unet(config: StarterConfig) -> UNet2DConditionModel:
+def _unet(config: StarterConfig) -> UNet:
     deeper = len(config.unet_channels) - 1
     return UNet2DConditionModel(
         sample_size=config.latent_size,
@@ -99,7 +99,7 @@ def _unet(config: StarterConfig) -> UNet2DConditionModel:
     )
 
 
-def _vae(config: StarterConfig) -> AutoencoderKL:
+def _vae(config: StarterConfig) -> Vae:
     levels = len(config.vae_channels)
     return AutoencoderKL(
         in_channels=3,
@@ -116,7 +116,7 @@ def _vae(config: StarterConfig) -> AutoencoderKL:
     )
 
 
-def _text_encoder(config: StarterConfig, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+def _text_encoder(config: StarterConfig, tokenizer: CLIPTokenizer) -> TextEncoder:
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),

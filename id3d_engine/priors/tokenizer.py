@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from transformers import CLIPTokenizer
 
@@ -39,7 +40,7 @@ def train_clip_tokenizer(texts: Iterable[str], merges: int, max_length: int) -> 
         min_frequency=2,
     )
     backend.train_from_iterator(texts, trainer)
-    learnt = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]][:merges]
+    learnt: Any = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]][:merges]
     return CLIPTokenizer(vocab=_vocabulary(learnt), merges=learnt, model_max_length=max_length)
 
 

@@ -1,0 +1,97 @@
+"""A prior of real classes, small enough for tests: 64 px images, 8x8 latents."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from id3d_engine.expressions import EXPRESSIONS
+from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
+from id3d_engine.priors.adapters import Adapter
+from id3d_engine.priors.base import Base, save_base
+from id3d_engine.priors.prior import Prior
+from id3d_engine.priors.prompts import DOMAINS, prompt
+from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
+
+TINY = StarterConfig(
+    image_size=64,
+    vae_channels=(8, 8, 8, 16),
+    vae_groups=4,
+    unet_channels=(16, 32),
+    head_channels=8,
+    unet_groups=4,
+    text_width=32,
+    text_layers=1,
+    text_heads=2,
+    text_length=24,
+    merges=80,
+)
+DIMENSION = 8  # of a test identity
+
+
+@pytest.fixture(scope="session")
+def _base() -> Base:
+    torch.manual_seed(0)
+    texts = [
+        prompt("a young woman with freckles", "front view", d, e.descriptor)
+        for e in EXPRESSIONS
+        for d in DOMAINS
+    ]
+    base = build_starter_base(texts, TINY)
+    base.unet.eval()
+    base.text_encoder.eval()
+    return base
+
+
+@pytest.fixture
+def base(_base: Base) -> Base:
+    """A base of its own for each test."""
+    unet, vae, text_encoder, scheduler = copy.deepcopy(
+        (_base.unet, _base.vae, _base.text_encoder, _base.scheduler)
+    )
+    return Base(unet, vae, text_encoder, _base.tokenizer, scheduler)
+
+
+@pytest.fixture
+def make_prior(base: Base) -> Callable[..., Prior]:
+    """make_prior(domain, trained=True): a prior whose adapter has random (or fresh) weights."""
+
+    def make(domain: str = "geometry", *, trained: bool = True) -> Prior:
+        config = AdapterConfig(domain, "dlib", DIMENSION, rank=2)
+        return Prior(
+            base, trained_adapter(base, config) if trained else Adapter(base.unet, config.sizes), config
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prior_folder(_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete prior on disk, both domains."""
+    folder = tmp_path_factory.mktemp("prior")
+    save_base(_base, folder)
+    for domain in DOMAINS:
+        config = AdapterConfig(
+            domain,
+            "dlib",
+            DIMENSION,
+            base="tiny",
+            base_sha256=sha256(folder / UNET_FILE),
+            rank=2,
+            resolution=64,
+        )
+        save_adapter(trained_adapter(_base, config), config, folder)
+    return folder
+
+
+def trained_adapter(base: Base, config: AdapterConfig) -> Adapter:
+    generator = torch.Generator().manual_seed(len(config.domain))
+    adapter = Adapter(base.unet, config.sizes)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return adapter
