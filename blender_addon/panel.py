@@ -8,7 +8,7 @@ from .operators.generate_head import running
 
 
 class ID3D_UL_photos(bpy.types.UIList):
-    """Photo file names, the full path as a tooltip-free plain label."""
+    """One row a photo: its file name."""
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0) -> None:
         layout.label(text=bpy.path.basename(item.path), icon="IMAGE_DATA")
@@ -48,7 +48,7 @@ class ID3D_PT_main(bpy.types.Panel):
             button.enabled = len(settings.photos) > 0
             operator = button.operator("id3d.generate_head", icon="USER")
             operator.text, operator.preset, operator.seed = settings.text, settings.preset, settings.seed
-        layout.operator("id3d.import_head", icon="IMPORT")
+            layout.operator("id3d.import_head", icon="IMPORT")
 
 
 CLASSES = (ID3D_UL_photos, ID3D_PT_main)
