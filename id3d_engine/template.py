@@ -91,6 +91,11 @@ def load_template(path: Path = TEMPLATE_FILE) -> HeadTemplate:
 
     with safe_open(path, framework="np") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return from_tensors(tensors)
+
+
+def from_tensors(tensors: Mapping[str, NDArray]) -> HeadTemplate:
+    """A template from arrays named as in the file: `vertices`, `arkit.jawOpen`, `regions.face`, ..."""
     return HeadTemplate(
         vertices=tensors["vertices"],
         faces=tensors["faces"],

