@@ -35,6 +35,8 @@ def visibility(clip: Tensor, triangles: Tensor, size: tuple[int, int], backend: 
             f"visibility needs clip (B, V, 4) and triangles (T, 3), "
             f"not {tuple(clip.shape)} and {tuple(triangles.shape)}: check what was passed"
         )
+    if not len(clip) or not len(triangles):
+        return torch.full((len(clip), *size), -1, dtype=torch.int32, device=clip.device)
     if backend == "auto":
         backend = "cuda" if clip.is_cuda and _nvdiffrast_installed() else "cpu"
     if backend == "cuda":
@@ -49,7 +51,7 @@ def _visibility_cpu(clip: Tensor, triangles: Tensor, size: tuple[int, int]) -> T
 
     points = np.ascontiguousarray(clip.detach().cpu().numpy(), dtype=np.float64)
     faces = np.ascontiguousarray(triangles.detach().cpu().numpy(), dtype=np.int32)
-    if len(faces) and (faces.min() < 0 or faces.max() >= points.shape[1]):
+    if faces.min() < 0 or faces.max() >= points.shape[1]:
         raise InputError(f"a triangle names a vertex outside 0..{points.shape[1] - 1}: check the mesh")
     height, width = size
     batch = len(points)
@@ -57,7 +59,7 @@ def _visibility_cpu(clip: Tensor, triangles: Tensor, size: tuple[int, int]) -> T
     depth = np.full((batch, height, width), np.inf, np.float32)
     # Bands of rows share nothing, so threads need no locks and the result cannot depend on them.
     threads = max(1, torch.get_num_threads())
-    bands = 1 if batch >= threads else -(-threads // max(batch, 1))
+    bands = 1 if batch >= threads else -(-threads // batch)
     edges = np.linspace(0, height, bands + 1).astype(np.int64)
     work = [(b, edges[k], edges[k + 1]) for b in range(batch) for k in range(bands)]
 
@@ -69,8 +71,7 @@ def _visibility_cpu(clip: Tensor, triangles: Tensor, size: tuple[int, int]) -> T
     helpers = [threading.Thread(target=run, args=(k,)) for k in range(1, min(threads, len(work)))]
     for helper in helpers:
         helper.start()
-    if work:
-        run(0)
+    run(0)
     for helper in helpers:
         helper.join()
     return torch.from_numpy(ids).to(clip.device)

@@ -142,3 +142,35 @@ def test_an_edge_knows_its_two_sides():
     ends, sides = mesh_edges(triangles)
     found = {tuple(sorted(e)): set(s) for e, s in zip(ends.tolist(), sides.tolist(), strict=True)}
     assert found == {(1, 2): {0, 5}, (0, 1): {2, -1}, (0, 2): {1, -1}, (1, 3): {3, -1}, (2, 3): {4, -1}}
+
+
+def test_what_lies_behind_a_surface_does_not_blur_it():
+    # A sheet of many triangles, each of its own colour, and a hidden square behind its middle.
+    side = torch.linspace(-1, 1, 17)
+    y, x = torch.meshgrid(side, side, indexing="ij")
+    sheet = torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], -1).reshape(-1, 4) * 0.97
+    sheet[:, 3] = 1
+    index = torch.arange(17 * 17).view(17, 17)
+    a, b, c, d = (t.reshape(-1) for t in (index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]))
+    faces = torch.cat([torch.stack([a, b, c], 1), torch.stack([a, c, d], 1)])
+    hidden = torch.tensor([[-1.0, -1, 0.6, 1], [1, -1, 0.6, 1], [1, 1, 0.6, 1], [-1, 1, 0.6, 1]])
+    hidden[:, :2] *= 0.53
+    triangles = torch.cat([faces, torch.tensor([[0, 1, 2], [0, 2, 3]]) + len(sheet)])
+    clip = torch.cat([sheet, hidden])[None]
+    fragments = rasterize(clip, triangles, (24, 24))
+    palette = torch.rand(len(triangles), generator=torch.Generator().manual_seed(0))
+    image = palette[fragments.triangle_id.clamp(min=0).long()][:, None]
+    blended = antialias(image, fragments, clip, triangles)
+    assert torch.equal(blended[..., 2:-2, 2:-2], image[..., 2:-2, 2:-2])
+
+
+def test_of_two_edges_between_the_same_pixels_only_the_outer_one_counts():
+    unit = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    # Borders 8.7 and 8.9 pixels from the centre: 0.2 and 0.4 beyond the pixel centre at 8.5.
+    layers = [
+        torch.cat([unit * s / 16, torch.full((4, 1), z), torch.ones(4, 1)], 1)
+        for s, z in ((8.7, 0.0), (8.9, 0.2))
+    ]
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
+    mask = soft_mask(torch.cat(layers)[None], torch.cat([faces, faces + 4]), (32, 32))
+    assert mask[0, 0, 16, 16 + 8].item() == pytest.approx(0.9, abs=1e-4)

@@ -100,6 +100,12 @@ def test_nearest_wins_and_order_does_not_matter():
     assert (visibility(clip, triangles.flip(0), (8, 8)) == 1).all()
 
 
+def test_at_equal_depth_the_first_triangle_wins(square):
+    clip, triangles = square
+    twice = torch.cat([triangles, triangles])
+    assert torch.equal(visibility(clip, twice, (16, 16)), visibility(clip, triangles, (16, 16)))
+
+
 def test_row_zero_is_the_top():
     clip = torch.tensor([[[-1.0, 0, 0, 1], [1, 0, 0, 1], [0, 1, 0, 1]]])
     ids = visibility(clip, torch.tensor([[0, 1, 2]]), (8, 8))[0]
