@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..template import HeadTemplate
+from ..template import EYE, SKIN, HeadTemplate
 from .texels import Float, bump, smoothstep
 
 
@@ -24,7 +24,7 @@ class Anatomy:
         eye: Centre of the eyeball.
         eye_radius: Of the eyeball.
         eye_inner, eye_outer, upper_lid, lower_lid: Ends of the eye's opening.
-        rim: (R, 3) vertices along the edges of both openings.
+        lid_edge: (E, 3) points along the lids' visible edge around that eye.
         nose_tip, nose_base, bridge, chin, crown: On the middle line.
         mouth: Middle of the closed lips.
         mouth_corner: Where the lips meet.
@@ -38,7 +38,7 @@ class Anatomy:
     eye_outer: Float
     upper_lid: Float
     lower_lid: Float
-    rim: Float
+    lid_edge: Float
     nose_tip: Float
     nose_base: Float
     bridge: Float
@@ -74,7 +74,7 @@ def anatomy(template: HeadTemplate) -> Anatomy:
         eye_outer=at("left_eye_outer"),
         upper_lid=at("left_upper_lid"),
         lower_lid=at("left_lower_lid"),
-        rim=v[_rim(template)],
+        lid_edge=_visible_lid_edge(template, eye),
         nose_tip=tip,
         nose_base=nose_base,
         bridge=at("nose_bridge"),
@@ -100,13 +100,24 @@ def fit_sphere(points: Float) -> tuple[Float, float]:
     return (solution[:3] + middle).astype(np.float32), radius
 
 
-def _rim(template: HeadTemplate) -> NDArray[np.intp]:
-    """Vertices between the visible lids and the eye sockets."""
-    socket = template.regions["eye_sockets"] > 0.5
-    touching = socket[template.faces].any(axis=1)
-    around = np.zeros(len(socket), bool)
-    around[template.faces[touching]] = True
-    return np.flatnonzero(around & ~socket)
+def _visible_lid_edge(template: HeadTemplate, eye: Float) -> Float:
+    """(E, 3) lid points next to the eyeball as seen from the front, head's own left."""
+    import torch
+
+    from ..render.cameras import orbit
+    from ..render.surface import see
+
+    camera = orbit(0.0, 0.0, 0.8, 3.2, (float(eye[0]), float(eye[1]), float(eye[2])))
+    triangles = torch.from_numpy(template.triangles).long()
+    seen = see(torch.from_numpy(np.ascontiguousarray(template.vertices)), triangles, camera, (360, 360))
+    index = seen.fragments.triangle_id[0].numpy()
+    part = np.where(index >= 0, np.concatenate([template.part, template.part])[index], SKIN)
+    ball = part == EYE
+    beside = np.zeros_like(ball)
+    for shift in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        beside |= np.roll(ball, shift, (0, 1))
+    edge = beside & (part == SKIN) & (index >= 0)
+    return seen.position[0].permute(1, 2, 0).numpy()[edge].astype(np.float32)
 
 
 def redness_field(a: Anatomy, points: Float) -> Float:
@@ -127,33 +138,22 @@ def lid_field(a: Anatomy, points: Float) -> tuple[Float, Float]:
     half = (a.eye_outer[0] - a.eye_inner[0]) / 2
     middle = (a.eye_outer[0] + a.eye_inner[0]) / 2
     across = np.exp(-0.5 * np.square((side - middle) / (half * 0.95)) ** 2)
-    upper = across * bump(z, a.upper_lid[2] + 0.004, 0.0045)
+    upper = across * bump(z, a.upper_lid[2] + 0.0035, 0.0036)
     arc = a.lower_lid[2] - 0.0065 + 0.006 * np.square((side - middle) / half)
     lower = across * bump(z, arc, 0.0042)
     return (upper * front).astype(np.float32), (lower * front).astype(np.float32)
 
 
-def rim_distance(a: Anatomy, points: Float, reach: float = 0.012) -> Float:
-    """(N,) metres from each point to the nearest edge of an eye's opening, `reach` where farther."""
+def lid_distance(a: Anatomy, points: Float, reach: float = 0.012) -> Float:
+    """(N,) metres from each point to the visible edge of the nearest eye's lids, `reach` where farther."""
     from scipy.spatial import cKDTree
 
-    out = np.full(len(points), reach, np.float32)
-    near = np.abs(points - np.array([0.0, a.eye[1], a.eye[2]], np.float32)).max(axis=1) < 0.07
-    left = a.rim[a.rim[:, 0] > 0]
-    loop = _dense_loop(left, a.eye)
-    folded = points[near] * np.array([1, 1, 1], np.float32)
+    folded = points.copy()
     folded[:, 0] = np.abs(folded[:, 0])
-    out[near] = np.minimum(cKDTree(loop).query(folded, distance_upper_bound=reach)[0], reach)
+    out = np.full(len(points), reach, np.float32)
+    near = np.flatnonzero(np.abs(folded - a.eye).max(axis=1) < 0.035)
+    out[near] = np.minimum(cKDTree(a.lid_edge).query(folded[near])[0], reach)
     return out
-
-
-def _dense_loop(rim: Float, eye: Float) -> Float:
-    """The rim's vertices in order around the opening, with points put between them."""
-    middle = rim.mean(axis=0)
-    order = np.argsort(np.arctan2(rim[:, 2] - middle[2], rim[:, 0] - middle[0]))
-    loop = rim[order]
-    steps = np.linspace(0, 1, 12, endpoint=False, dtype=np.float32)[:, None, None]
-    return (loop * (1 - steps) + np.roll(loop, -1, axis=0) * steps).reshape(-1, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,21 +192,24 @@ def beard_field(a: Anatomy, points: Float) -> tuple[Float, Float, Float]:
     back = np.clip((y - corner[1]) / (a.ear[1] - 0.012 - corner[1]), 0, 1)
     cheek_line = corner[2] - 0.004 + (a.ear[2] - corner[2]) * back**1.6
     jaw_line = a.chin[2] - 0.020 + 0.030 * back
-    upper = smoothstep(0.006, -0.006, z - cheek_line)
-    lower = smoothstep(-0.008, 0.006, z - jaw_line)
-    behind = smoothstep(a.ear[1] + 0.002, a.ear[1] - 0.008, y)
-    beyond = smoothstep(corner[0] - 0.004, corner[0] + 0.006, side)
-    below = smoothstep(a.mouth[2] - 0.013, a.mouth[2] - 0.018, z)
+    upper = smoothstep(0.009, -0.009, z - cheek_line)
+    lower = smoothstep(-0.012, 0.010, z - jaw_line)
+    behind = smoothstep(a.ear[1] + 0.004, a.ear[1] - 0.016, y)
+    beyond = smoothstep(corner[0] - 0.005, corner[0] + 0.009, side)
+    below = smoothstep(a.mouth[2] - 0.011, a.mouth[2] - 0.019, z)
     jaw = upper * lower * behind * np.maximum(beyond, below)
     patch = below * lower * bump(side, 0.0, 0.019) * smoothstep(a.chin[1] + 0.05, a.chin[1] + 0.03, y)
     ring = smoothstep(0.010, 0.003, np.abs(side - corner[0] - 0.004)) * smoothstep(
         0.004, -0.004, z - corner[2]
     )
     chin = np.maximum(patch, ring * lower * smoothstep(corner[1] + 0.03, corner[1] + 0.015, y))
-    top = a.nose_base[2] - 0.0005 - 0.12 * side
-    over = smoothstep(0.0018, -0.0018, z - top) * smoothstep(a.mouth[2] - 0.004, a.mouth[2] + 0.001, z)
-    droop = smoothstep(corner[0] + 0.008, corner[0] + 0.002, side)
-    moustache = over * droop * smoothstep(a.ear[1] - 0.03, a.ear[1] - 0.05, y)
+    # Between nose and lip, narrowing to the sides and drooping a little past the corners.
+    reach = np.clip(side / (corner[0] + 0.010), 0, 1)
+    top = a.nose_base[2] - 0.0015 - 0.011 * reach**1.5
+    bottom = a.mouth[2] + 0.0045 - 0.008 * reach**2
+    over = smoothstep(0.0030, -0.0030, z - top) * smoothstep(-0.0025, 0.0020, z - bottom)
+    over = over * smoothstep(1.0, 0.70, reach) * (0.75 + 0.25 * smoothstep(0.0, 0.004, side))
+    moustache = over * smoothstep(a.ear[1] - 0.03, a.ear[1] - 0.05, y)
     return jaw.astype(np.float32), chin.astype(np.float32), moustache.astype(np.float32)
 
 
@@ -236,7 +239,7 @@ def wrinkle_field(a: Anatomy, points: Float, waves: Float) -> Float:
         add((angle - direction - 0.12 * waves) * radius, 0.0006, feet * front)
     for drop in (0.008, 0.0125):
         middle = (a.eye_inner[0] + a.eye_outer[0]) / 2
-        arc = a.lower_lid[2] - drop + 5.0 * np.square(side - middle) + 0.001 * waves
+        arc = a.lower_lid[2] - drop + 16.0 * np.square(side - middle) + 0.001 * waves
         add(z - arc, 0.0007, 0.7 * smoothstep(0.020, 0.012, np.abs(side - middle)) * front)
     # From the wing of the nose past the corner of the mouth, and from there down to the jaw.
     start = np.array([0.019, a.nose_base[2] + 0.007])
@@ -250,7 +253,7 @@ def wrinkle_field(a: Anatomy, points: Float, waves: Float) -> Float:
     add(
         ((side * 260) % 1.0 - 0.5) / 260,
         0.0004,
-        0.45 * upper * smoothstep(0.026, 0.018, side) * front * broken,
+        0.25 * upper * smoothstep(0.026, 0.018, side) * front * broken,
     )
     for k in range(3):
         add(

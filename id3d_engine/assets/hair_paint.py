@@ -97,22 +97,20 @@ def brow_cover(frame: BrowFrame, points: Float, look: AppearanceParameters) -> F
     # Hairs point outwards, upwards at the nose's end and along the brow at the other.
     lean = 0.9 - 0.75 * smoothstep(0.0, 0.6, inside)
     metres = inside * 0.036
-    stroke = np.stack(
-        [metres - across * (0.4 + 0.0 * lean), across + lean * metres * 0.5, points[:, 2] * 0], axis=1
-    )
+    stroke = np.stack([metres - across * (1.3 - lean), across, points[:, 2] * 0], axis=1)
     stroke[:, 2] = np.sign(points[:, 0]) * 0.01
-    hairs = fbm(stroke.astype(np.float32), (1500.0, 260.0, 100.0), seed, octaves=2)
-    edge = smoothstep(1.25, 0.55, np.abs(across) / half - 0.45 * hairs)
-    ends = smoothstep(-0.03, 0.10, along + 0.05 * hairs) * smoothstep(1.05, 0.82, along + 0.05 * hairs)
-    cover = edge * ends * np.clip(0.72 + 0.9 * hairs, 0, 1)
-    return np.clip(cover * (0.25 + 0.85 * look.brow_density), 0, 0.95).astype(np.float32) * frame.valid
+    hairs = fbm(stroke.astype(np.float32), (2100.0, 300.0, 100.0), seed, octaves=2, gain=0.7)
+    edge = smoothstep(1.35, 0.45, np.abs(across) / half - 0.55 * hairs)
+    ends = smoothstep(-0.06, 0.14, along + 0.08 * hairs) * smoothstep(1.06, 0.78, along + 0.06 * hairs)
+    cover = edge * ends * np.clip(0.70 + 0.75 * hairs, 0, 1)
+    return np.clip(cover * (0.25 + 0.80 * look.brow_density), 0, 0.88).astype(np.float32) * frame.valid
 
 
 def brow_colour(look: AppearanceParameters) -> Float:
     """(3,) sRGB: the hair's colour, darker or lighter by `brow_tone`, greying later than it."""
     shift = 0.55 * (look.brow_tone - 0.45) + 0.08
     colour = hair_colour(look, max(shift, 0.36 - look.hair_melanin))
-    return colour + (_GREY_HAIR - colour) * max(0.0, look.hair_grey - 0.45)
+    return np.maximum(colour + (_GREY_HAIR - colour) * max(0.0, look.hair_grey - 0.45), 0.085)
 
 
 def beard_cover(
@@ -127,7 +125,7 @@ def beard_cover(
         chin * smoothstep(0.05, 0.4, np.float32(look.beard)),
     )
     full = np.maximum(full, moustache * look.moustache)
-    edge = smoothstep(0.25, 0.75, full + 0.30 * hairs + 0.20 * patchy * (full > 0.02))
+    edge = smoothstep(0.25, 0.85, full + (0.45 * hairs + 0.25 * patchy) * (full > 0.02))
     dense = np.clip(edge * (0.80 + 0.5 * hairs), 0, 0.97)
     dots = fbm(points, 1100.0, seed + 2)
     where = np.maximum(np.maximum(jaw, chin), 0.95 * moustache)

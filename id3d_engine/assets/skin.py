@@ -21,7 +21,7 @@ from .anatomy import (
     brow_frame,
     lid_field,
     redness_field,
-    rim_distance,
+    lid_distance,
     wrinkle_field,
 )
 from .appearance import AppearanceParameters
@@ -66,7 +66,7 @@ class SkinFields:
     redness: Float
     upper_lid: Float
     under_eye: Float
-    rim: Float
+    lid_edge: Float
     brow: BrowFrame
     jaw: Float
     chin: Float
@@ -117,10 +117,7 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
 
     brows = brow_cover(f.brow, points, look) * f.skin
     colour = mixed(colour, brow_colour(look), brows)
-    lashes = smoothstep(0.0016 + f.texel_m, 0.0002, f.rim) * f.skin
-    colour = mixed(
-        colour, 0.35 * colour * np.array([1.0, 0.85, 0.8], np.float32), (0.45 + 0.3 * look.makeup) * lashes
-    )
+    colour = _paint_lashes(colour, f, look)
 
     hair, cover, strands = scalp_hair(f.skull, points, look)
     colour = mixed(colour, hair, cover)
@@ -159,7 +156,9 @@ def skin_fields(template: HeadTemplate, size: int) -> SkinFields:
     hole = np.array([0.0095, a.nose_base[1] + 0.004, a.nose_base[2] + 0.004], np.float32)
     folded = points.copy()
     folded[:, 0] = np.abs(folded[:, 0])
-    inside = np.exp(-0.5 * (np.square(folded - hole) / np.square([0.0045, 0.006, 0.004])).sum(axis=1))
+    inside = np.exp(-0.5 * (np.square(folded - hole) / np.square([0.0050, 0.007, 0.005])).sum(axis=1))
+    down = texel.interpolate(_normals(template))[:, 2]
+    inside = np.clip(1.6 * inside, 0, 1) * smoothstep(0.05, -0.55, down)
     area = float(np.median(np.linalg.norm(np.diff(points, axis=0), axis=1)))
     return SkinFields(
         anatomy=a,
@@ -171,7 +170,7 @@ def skin_fields(template: HeadTemplate, size: int) -> SkinFields:
         redness=np.maximum(redness_field(a, points), 0.9 * ears) * skin,
         upper_lid=upper,
         under_eye=under,
-        rim=rim_distance(a, points),
+        lid_edge=lid_distance(a, points),
         brow=brow_frame(a, points),
         jaw=jaw,
         chin=chin,
@@ -182,6 +181,15 @@ def skin_fields(template: HeadTemplate, size: int) -> SkinFields:
         teeth=region("teeth"),
         tongue=region("tongue"),
     )
+
+
+def _normals(template: HeadTemplate) -> Float:
+    """(V, 3) normals of the mean head."""
+    import torch
+
+    from ..render.normals import vertex_normals
+
+    return vertex_normals(torch.from_numpy(template.vertices), torch.from_numpy(template.triangles)).numpy()
 
 
 def skin_tone(look: AppearanceParameters) -> Float:
@@ -208,7 +216,7 @@ def _skin_colour(f: SkinFields, look: AppearanceParameters) -> Float:
     # Blood takes green and blue; it shows less through dark skin.
     weight = np.array([-0.01, 0.30, 0.26], np.float32) * (1 - 0.45 * look.melanin)
     colour = colour * (1 - red[:, None] * weight)
-    lid = 0.45 * f.upper_lid
+    lid = 0.32 * f.upper_lid
     colour = colour * (1 - lid[:, None] * np.array([0.14, 0.22, 0.20], np.float32))
     ring = (0.25 + 0.9 * look.under_eye) * f.under_eye
     colour = colour * (1 - ring[:, None] * np.array([0.20, 0.24, 0.16], np.float32))
@@ -260,6 +268,21 @@ def _paint_marks(colour: Float, f: SkinFields, look: AppearanceParameters) -> Fl
     return colour
 
 
+def _paint_lashes(colour: Float, f: SkinFields, look: AppearanceParameters) -> Float:
+    """A dark line along the upper lid's edge, a faint one along the lower, and rosy inner edges."""
+    points = f.texel.points
+    inner = smoothstep(0.0018, 0.0004, f.lid_edge) * f.skin
+    colour = mixed(colour, colour * np.array([0.86, 0.66, 0.64], np.float32), 0.7 * inner)
+    upper = smoothstep(-0.0015, 0.0015, points[:, 2] - f.anatomy.eye_outer[2])
+    ragged = 0.25 * fbm(points, (1400.0, 900.0, 300.0), look.texture_seed * 31 + 18)
+    line = smoothstep(0.0016 + 0.4 * f.texel_m, 0.0005, f.lid_edge * (1 + ragged)) * f.skin
+    dark = np.array([0.10, 0.07, 0.06], np.float32)
+    amount = (
+        line * (0.12 + (0.53 + 0.25 * look.makeup) * upper) * (1 - 0.5 * look.hair_grey * (1 - look.makeup))
+    )
+    return mixed(colour, dark, amount)
+
+
 def _paint_makeup(colour: Float, f: SkinFields, look: AppearanceParameters, lips: Float) -> Float:
     if look.makeup < 0.03:
         return colour
@@ -273,8 +296,6 @@ def _paint_makeup(colour: Float, f: SkinFields, look: AppearanceParameters, lips
     )
     shadow = palette(shades, hue)
     colour = mixed(colour, 0.5 * shadow + 0.5 * colour, 0.75 * amount * f.upper_lid * f.skin)
-    liner = smoothstep(0.0022 + f.texel_m, 0.0004, f.rim) * f.skin
-    colour = mixed(colour, (0.07, 0.05, 0.05), 0.6 * amount * liner)
     rouge = colour * np.array([1.0, 0.80, 0.82], np.float32)
     colour = mixed(colour, rouge, 0.6 * amount * f.redness * (1 - f.ears))
     stick_share = 0.35 + 0.3 * (1 - look.melanin)
@@ -286,13 +307,16 @@ def _paint_inside(colour: Float, roughness: Float, specular: Float, f: SkinField
     """Teeth, tongue and the mouth's and sockets' insides, in place."""
     points = f.texel.points
     mouth = f.texel.part == MOUTH
+    socket = (1 - f.skin) * ~mouth
     wet = fbm(points, 220.0, 77, octaves=2)[:, None]
     flesh = np.array([0.46, 0.17, 0.17], np.float32) * (1 + 0.20 * wet)
     tongue = np.array([0.66, 0.33, 0.33], np.float32) * (1 + 0.22 * wet)
-    tooth = np.array([0.88, 0.85, 0.77], np.float32) * (1 + 0.04 * wet)
+    tooth = np.array([0.82, 0.785, 0.70], np.float32) * (1 + 0.04 * wet)
     inside = mixed(mixed(flesh, tongue, smoothstep(0.3, 0.7, f.tongue)), tooth, smoothstep(0.3, 0.7, f.teeth))
     colour[mouth] = inside[mouth]
-    roughness[mouth] = 0.30
-    specular[mouth] = 0.5
-    socket = (1 - f.skin) * ~mouth
+    roughness[mouth] = 0.42
+    specular[mouth] = 0.3
+    edge = np.maximum(socket, smoothstep(0.0016, 0.0008, f.lid_edge))
+    roughness += (0.75 - roughness) * edge
+    specular += (0.15 - specular) * edge
     np.copyto(colour, mixed(colour, (0.55, 0.30, 0.28), socket))
