@@ -31,6 +31,7 @@ from .regularisers import eikonal, field_smoothness, normal_consistency, pull_to
 from .tet_grid import TetGrid, band
 
 STAGE = "sculpt"
+MARGIN = 0.3  # cells that a surface may move before its tetrahedra are chosen anew
 CLOSEUPS = ("face", "mouth", "eyes")
 
 
@@ -91,12 +92,17 @@ class SculptConfig:
 
 @dataclass(frozen=True, eq=False)
 class Sculpture:
-    """The surface of each expression: name -> (vertices (N, 3) float32 metres, triangles (T, 3) int32).
+    """Surfaces by expression: (vertices (N, 3) float32 metres, triangles (T, 3) int32), facing outward.
 
-    Every expression has its own topology; triangles face outward.
+    Every expression has its own topology.
+
+    Attributes:
+        surfaces: What distillation made.
+        starts: What it started from, on the same grid.
     """
 
     surfaces: dict[str, tuple[NDArray[np.float32], NDArray[np.int32]]]
+    starts: dict[str, tuple[NDArray[np.float32], NDArray[np.int32]]]
 
 
 def sculpt(
@@ -150,6 +156,7 @@ def sculpt_with(
     """`sculpt` under any guide."""
     cast = (NEUTRAL, *(e for e in expressions if e.name != NEUTRAL.name))
     surfaces = Surfaces.begin(start, cast, config, job, device)
+    starts = {e.name: surfaces.extract(k) for k, e in enumerate(cast)}
     optimizer = torch.optim.Adam(surfaces.net.parameters(), lr=config.learning_rate)
     inner_steps = 1 if config.form == "plain" else config.inner_steps
     for step in job.steps(STAGE, config.rounds, Stepper(surfaces.net, optimizer), "sculpting"):
@@ -175,7 +182,7 @@ def sculpt_with(
             optimizer.step()
         if config.preview_every and job.folder and (step + 1) % config.preview_every == 0:
             _preview(surfaces, job, step, config.rounds)
-    return Sculpture({e.name: surfaces.extract(k) for k, e in enumerate(cast)})
+    return Sculpture({e.name: surfaces.extract(k) for k, e in enumerate(cast)}, starts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,10 +269,10 @@ class Surfaces:
         net = PsiG(anchors, len(cast), config.cell_m, config.net, generator).to(device)
         return cls(net, fields)
 
-    def near(self, index: int, rings: int = 1) -> Near:
+    def near(self, index: int) -> Near:
         """The band around an expression's present surface."""
         grid, sdf = self.fields.grid, self.fields.sdf[index]
-        keep = band(grid, self._present(index), rings)
+        keep = band(grid, self._present(index), MARGIN * grid.cell_m)
         narrow, ids = grid.narrow(keep)
         beyond = torch.zeros(len(grid.vertices), dtype=torch.bool, device=sdf.device)
         beyond[grid.tets[~keep]] = True
@@ -337,7 +344,7 @@ def _preview(surfaces: Surfaces, job: Job, step: int, rounds: int) -> None:
     assert job.folder is not None
     with torch.no_grad():
         cameras = orbit(torch.tensor([0.0, 45.0, 90.0])).to(surfaces.fields.sdf.device)
-        images = surfaces.near(0, rings=0).render(cameras, 128)[0]
+        images = surfaces.near(0).render(cameras, 128)[0]
     path = Path(job.folder) / "sculpt_preview.png"
     path.write_bytes(encode_png(torch.cat(list(images), dim=2).permute(1, 2, 0).cpu().numpy()))
     job.listener(Progress(STAGE, step + 1, rounds, 0.0, 0.0, "sculpting", str(path)))

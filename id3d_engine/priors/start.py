@@ -151,3 +151,18 @@ def load_start(folder: Path) -> StartRegressor | None:
         metadata = file.metadata() or {}
         tensors = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
     return StartRegressor(**tensors, shape_size=int(metadata["shape_size"]), encoder=metadata["encoder"])
+
+
+def find_start(prior: str | Path, embedding: NDArray[np.floating], template: HeadTemplate) -> HeadStart:
+    """The start head that a prior's folder gives an identity; the mean head if it has no regressor.
+
+    Raises:
+        InputError: the prior is nowhere, or its regressor wants another embedding.
+    """
+    from .locate import locate
+
+    regressor = load_start(locate(prior))
+    if regressor is None:
+        shape = np.zeros(len(template.basis), np.float32)
+        return start_head(template, shape, AppearanceParameters())
+    return regressor.head(embedding, template)

@@ -1,0 +1,53 @@
+"""Presets: how much work each stage does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from .appearance.settings import PaintConfig
+from .errors import InputError
+from .geometry.polish import PolishConfig
+from .geometry.sculpt import SculptConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of every stage.
+
+    Attributes:
+        sculpt: DMTet by score distillation.
+        polish: Expressions at fixed topology.
+        paint: Appearance, and the maps' size.
+    """
+
+    sculpt: SculptConfig = field(default_factory=SculptConfig)
+    polish: PolishConfig = field(default_factory=PolishConfig)
+    paint: PaintConfig = field(default_factory=PaintConfig)
+
+
+def preset(name: str) -> Preset:
+    """`draft` (minutes on two cores), `standard` or `high`.
+
+    Raises:
+        InputError: another name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+_DRAFT = SculptConfig(rounds=48, views=3, closeups=1, denoising_steps=4)
+
+PRESETS: dict[str, Preset] = {
+    "draft": Preset(_DRAFT, PolishConfig(), PaintConfig.preset("draft")),
+    "standard": Preset(
+        replace(_DRAFT, rounds=200, views=4, closeups=2, denoising_steps=8, cell_m=0.005),
+        PolishConfig(rounds=4, denoising_steps=8),
+        PaintConfig.preset("standard"),
+    ),
+    "high": Preset(
+        replace(_DRAFT, rounds=600, views=6, closeups=3, denoising_steps=10, cell_m=0.004),
+        PolishConfig(rounds=10, denoising_steps=10),
+        PaintConfig.preset("high"),
+    ),
+}
