@@ -10,6 +10,10 @@ Nothing downstream knows that it is small: it is saved as a Stable Diffusion pip
 Trains on v-prediction with zero terminal SNR (Lin et al., "Common Diffusion Noise Schedules and
 Sample Steps are Flawed", arXiv 2305.08891): renders have a black background, and a schedule that
 never reaches pure noise leaks the mean brightness.
+
+Cost on two CPU cores without bf16 instructions (AVX-512, no AMX), default sizes, float32: 3.4 GFLOP
+and 1.8 s a UNet training step of 24 images; 1.3 s a VAE step of 16 crops of 128 px. bf16 autocast
+is three to four times slower there, and the channels_last layout no faster: train in float32.
 """
 
 from __future__ import annotations

@@ -155,3 +155,12 @@ def test_another_class_of_unet_is_refused() -> None:
     )  # fmt: skip
     with pytest.raises(InputError, match=r"cannot extend this UNet's layer 'down_blocks\.0\.attentions\.0'"):
         Adapter(unet, SIZES)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_compiled_denoiser_answers_the_same(base: Base, inputs: tuple[Tensor, ...]) -> None:
+    adapted = AdaptedUNet(base.unet, randomise(Adapter(base.unet, SIZES)))
+    expected = adapted(*inputs)
+    adapted.unet = torch.compile(base.unet, backend="eager")
+    torch.testing.assert_close(adapted(*inputs), expected)
