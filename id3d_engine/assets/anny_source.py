@@ -194,7 +194,8 @@ def phenotypes(attributes: NDArray[np.float32]) -> NDArray[np.float32]:
     age, gender, african, asian, caucasian, weight, muscle = attributes.T
     value = np.interp(age, AGE_YEARS, AGE_VALUES)
     half = np.full_like(age, 0.5)
-    columns = (gender, value, muscle, weight, half, half, half, half, african, asian, caucasian)
+    # Anny counts gender from male (0) to female (1), this project the other way round.
+    columns = (1.0 - gender, value, muscle, weight, half, half, half, half, african, asian, caucasian)
     return np.column_stack(columns).astype(np.float32)
 
 
