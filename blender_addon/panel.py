@@ -15,6 +15,8 @@ class ID3D_UL_photos(bpy.types.UIList):
 
 
 class ID3D_PT_main(bpy.types.Panel):
+    """Photos, settings, the button, and the progress of a running job."""
+
     bl_label = "ID3D"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"

@@ -12,6 +12,8 @@ from .. import __package__ as extension
 
 
 class ID3D_AP_preferences(bpy.types.AddonPreferences):
+    """Shown in Preferences, Add-ons, ID3D."""
+
     bl_idname = extension
 
     python: StringProperty(
@@ -40,6 +42,7 @@ CLASSES = (ID3D_AP_preferences,)
 
 
 def preferences(context: bpy.types.Context) -> ID3D_AP_preferences:
+    """This extension's preferences."""
     return context.preferences.addons[extension].preferences
 
 

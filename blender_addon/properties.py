@@ -46,10 +46,12 @@ CLASSES = (ID3D_PG_photo, ID3D_PG_settings, ID3D_PG_progress)
 
 
 def attach() -> None:
+    """Add `Scene.id3d` and `WindowManager.id3d`."""
     bpy.types.Scene.id3d = PointerProperty(type=ID3D_PG_settings)
     bpy.types.WindowManager.id3d = PointerProperty(type=ID3D_PG_progress)
 
 
 def detach() -> None:
+    """Undo `attach`."""
     del bpy.types.WindowManager.id3d
     del bpy.types.Scene.id3d

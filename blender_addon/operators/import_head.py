@@ -48,10 +48,12 @@ CLASSES = (ID3D_OT_import_head,)
 
 
 def attach() -> None:
+    """Add the entry to File, Import."""
     bpy.types.TOPBAR_MT_file_import.append(_menu)
 
 
 def detach() -> None:
+    """Undo `attach`."""
     bpy.types.TOPBAR_MT_file_import.remove(_menu)
 
 
