@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Id3dError
-from .tet_grid import TET_EDGES, TetGrid
+from .tet_grid import TET_EDGES, TetGrid, gather
 
 
 @lru_cache(maxsize=1)
@@ -70,18 +70,18 @@ def marching_tets(grid: TetGrid, positions: Tensor, sdf: Tensor) -> tuple[Tensor
     cut = inside[start] != inside[end]
     index = torch.cumsum(cut, dim=0) - 1
     start, end = start[cut], end[cut]
-    s_start, s_end = sdf[start, None], sdf[end, None]
+    s_start, s_end = gather(sdf, start)[:, None], gather(sdf, end)[:, None]
     # Opposite signs: the difference is a sum of magnitudes and never zero.
     weight = s_start / (s_start - s_end)
-    vertices = positions[start] * (1 - weight) + positions[end] * weight
+    vertices = gather(positions, start) * (1 - weight) + gather(positions, end) * weight
     powers = torch.tensor([1, 2, 4, 8], device=sdf.device)
     pattern = (inside[grid.tets] * powers).sum(dim=1)
     parts = []
     for case, triangles in enumerate(case_table()):
         if not triangles:
             continue
-        rows = grid.tet_edges[pattern == case]
-        parts.append(index[rows[:, torch.tensor(triangles, device=sdf.device)]].reshape(-1, 3))
+        case_edges = grid.tet_edges[pattern == case]
+        parts.append(index[case_edges[:, torch.tensor(triangles, device=sdf.device)]].reshape(-1, 3))
     return vertices, torch.cat(parts)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .tet_grid import TetGrid
+from .tet_grid import TetGrid, gather
 
 
 def inner_edges(triangles: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,11 +42,11 @@ def normal_consistency(vertices: Tensor, triangles: Tensor) -> Tensor:
     """
     if len(triangles) == 0:
         return vertices.sum() * 0
-    a, b, c = vertices[triangles].unbind(dim=1)
+    a, b, c = gather(vertices, triangles).unbind(dim=1)
     normals = functional.normalize(torch.linalg.cross(b - a, c - a), dim=1, eps=1e-12)
     ends, sides = inner_edges(triangles)
-    length = (vertices[ends[:, 0]] - vertices[ends[:, 1]]).norm(dim=1).detach()
-    bend = 1 - (normals[sides[:, 0]] * normals[sides[:, 1]]).sum(dim=1)
+    length = (vertices[ends[:, 0]] - vertices[ends[:, 1]]).detach().norm(dim=1)
+    bend = 1 - gather(normals, sides).prod(dim=1).sum(dim=1)
     return (bend * length).sum() / length.sum().clamp(min=1e-12)
 
 
@@ -60,22 +60,22 @@ def laplacian(vertices: Tensor, triangles: Tensor, scale_m: float = 1.0) -> Tens
     start = triangles.reshape(-1)
     end = triangles.roll(-1, dims=1).reshape(-1)
     # Each inner edge appears once in each direction, so one direction sums over all neighbours.
-    total = torch.zeros_like(vertices).index_add(0, start, vertices[end])
+    total = torch.zeros_like(vertices).index_add(0, start, gather(vertices, end))
     ones = torch.ones(len(start), dtype=vertices.dtype, device=vertices.device)
     degree = torch.zeros_like(vertices[:, 0]).index_add(0, start, ones)
     inside = degree > 0
     inside[_rim(start, end)] = False
     if not inside.any():
         return vertices.sum() * 0
-    offset = vertices[inside] - total[inside] / degree[inside, None]
-    return offset.square().sum(dim=1).mean() / scale_m**2
+    offset = vertices - total / degree.clamp(min=1)[:, None]
+    return (offset.square().sum(dim=1) * inside).sum() / inside.sum() / scale_m**2
 
 
 def edge_length(vertices: Tensor, triangles: Tensor, scale_m: float = 1.0) -> Tensor:
     """Mean squared edge length over all triangles' edges, in units of scale_m squared."""
     if len(triangles) == 0:
         return vertices.sum() * 0
-    corners = vertices[triangles]
+    corners = gather(vertices, triangles)
     return (corners - corners.roll(-1, dims=1)).square().sum(dim=2).mean() / scale_m**2
 
 
@@ -84,7 +84,7 @@ def field_gradient(grid: TetGrid, positions: Tensor, sdf: Tensor) -> Tensor:
 
     Solves (p_i - p_0) . g = s_i - s_0, i = 1..3, by the cross products of the edges.
     """
-    p, s = positions[grid.tets], sdf[grid.tets]
+    p, s = gather(positions, grid.tets), gather(sdf, grid.tets)
     e1, e2, e3 = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0], p[:, 3] - p[:, 0]
     d = s[:, 1:] - s[:, :1]
     n1, n2, n3 = torch.linalg.cross(e2, e3), torch.linalg.cross(e3, e1), torch.linalg.cross(e1, e2)
@@ -103,11 +103,12 @@ def sign_crossing(grid: TetGrid, sdf: Tensor, scale_m: float) -> Tensor:
 
     Discourages surfaces that nothing asks for. The logit is sdf / scale_m. 0 where nothing crosses.
     """
-    start, end = sdf[grid.edges[:, 0]], sdf[grid.edges[:, 1]]
+    start, end = gather(sdf, grid.edges).unbind(dim=1)
     cut = (start < 0) != (end < 0)
     if not cut.any():
         return sdf.sum() * 0
-    start, end = start[cut] / scale_m, end[cut] / scale_m
+    cut = torch.nonzero(cut).squeeze(1)
+    start, end = gather(start, cut) / scale_m, gather(end, cut) / scale_m
     bce = functional.binary_cross_entropy_with_logits
     return bce(start, (end > 0).to(sdf)) + bce(end, (start > 0).to(sdf))
 
@@ -117,7 +118,8 @@ def field_smoothness(grid: TetGrid, values: Tensor, scale_m: float) -> Tensor:
 
     In units of (scale_m / cell)^2: for a linear field of slope g it is about (g cell / scale_m)^2 / 3.
     """
-    difference = values[grid.edges[:, 0]] - values[grid.edges[:, 1]]
+    start, end = gather(values, grid.edges).unbind(dim=1)
+    difference = start - end
     return difference.square().mean() / scale_m**2
 
 

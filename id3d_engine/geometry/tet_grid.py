@@ -137,20 +137,21 @@ def build_grid(lattice: Lattice, near: NDArray[np.bool_]) -> tuple[TetGrid, NDAr
     return grid, vertex_ids
 
 
+def gather(values: Tensor, index: Tensor) -> Tensor:
+    """values[index] over the first axis; its gradient is summed in one order, whatever the threads."""
+    return values.index_select(0, index.reshape(-1)).view(*index.shape, *values.shape[1:])
+
+
 def crossing(tets: Tensor, sdf: Tensor) -> Tensor:
     """(T,) bool: the tetrahedra that the zero level of `sdf` (V,) passes through."""
     inside = (sdf < 0)[tets]
     return inside.any(dim=1) & ~inside.all(dim=1)
 
 
-def band(grid: TetGrid, sdf: Tensor, rings: int = 1) -> Tensor:
-    """(T,) bool: tetrahedra that the surface crosses, and `rings` rings of neighbours around them."""
-    keep = crossing(grid.tets, sdf)
-    for _ in range(rings):
-        touched = torch.zeros(len(grid.vertices), dtype=torch.bool, device=sdf.device)
-        touched[grid.tets[keep]] = True
-        keep = touched[grid.tets].any(dim=1)
-    return keep
+def band(grid: TetGrid, sdf: Tensor, margin_m: float = 0.0) -> Tensor:
+    """(T,) bool: tetrahedra that the surface crosses or may cross after moving by `margin_m`."""
+    close = (sdf.abs() < margin_m)[grid.tets].any(dim=1)
+    return crossing(grid.tets, sdf) | close
 
 
 def _tets_along(corner: NDArray[np.int32], centre: NDArray[np.int32], axis: int) -> list[NDArray[np.int32]]:

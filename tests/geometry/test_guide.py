@@ -1,0 +1,81 @@
+"""The guide's losses, and both forms of distillation through a tiny but real prior."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from id3d_engine.errors import InputError
+from id3d_engine.expressions import NEUTRAL
+from id3d_engine.geometry.guide import PriorGuide, fit_to, shrink
+from id3d_engine.priors.adapter_files import AdapterConfig
+from id3d_engine.priors.adapters import Adapter
+from id3d_engine.priors.guidance import Ramp
+from id3d_engine.priors.prior import Prior
+from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
+from id3d_engine.render.cameras import orbit
+
+SMALL = StarterConfig(
+    image_size=32, vae_channels=(8, 8), vae_groups=4, unet_channels=(16, 16), head_channels=8,
+    unet_groups=8, text_width=16, text_layers=1, text_heads=2, text_length=16, merges=20,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    torch.manual_seed(0)
+    base = build_starter_base(["a head, front view", "a neutral face"], SMALL)
+    config = AdapterConfig("geometry", "dlib", 8, prediction=base.scheduler.config.prediction_type, rank=2)
+    return Prior(base, Adapter(base.unet, config.sizes), config)
+
+
+def guide(prior: Prior, form: str) -> PriorGuide:
+    return PriorGuide(prior, torch.ones(8), "a head", form, Ramp(0.6, 0.3, 0, 10), 2, 1.5, 16, 0.5)
+
+
+def look(prior: Prior, form: str, seed: int = 0):
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(seed)
+    return images, guide(prior, form).look(images, NEUTRAL, orbit(torch.tensor([0.0, 90.0])), 0, generator)
+
+
+def test_fitting_is_squared_error_of_normals_and_mask():
+    target = torch.zeros(1, 3, 8, 8)
+    target[:, :, 2:6, 2:6] = torch.tensor([0.5, 0.5, 1.0])[None, :, None, None]
+    mask = (target[:, 2:] > 0).float()
+    loss = fit_to(target, 8, mask_weight=0.5)
+    assert loss(target, mask).item() == 0
+    assert loss(target + 0.1, mask).item() == pytest.approx(0.01, rel=1e-4)
+    assert loss(target, 1 - mask).item() == pytest.approx(0.5)
+
+
+def test_shrinking_averages_and_never_enlarges():
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    assert torch.equal(shrink(image, 2), torch.tensor([[[[2.5, 4.5], [10.5, 12.5]]]]))
+    assert shrink(image, 9) is image
+
+
+def test_refined_fits_smaller_renders_to_the_priors_images(prior):
+    _, loss = look(prior, "refined")
+    rendered = torch.rand(2, 3, 16, 16, requires_grad=True)
+    loss(rendered, torch.ones(2, 1, 16, 16)).backward()
+    assert torch.isfinite(rendered.grad).all()
+    assert rendered.grad.abs().max() > 0
+    again = look(prior, "refined")[1]
+    other = look(prior, "refined", seed=1)[1]
+    fixed, mask = torch.full((2, 3, 16, 16), 0.5), torch.ones(2, 1, 16, 16)
+    assert loss(fixed, mask).item() == again(fixed, mask).item() != other(fixed, mask).item()
+
+
+def test_plain_distils_at_the_priors_own_size(prior):
+    assert guide(prior, "plain").fit_size == guide(prior, "plain").image_size == 32
+    images, loss = look(prior, "plain")
+    images = images.requires_grad_()
+    loss(images, torch.ones(2, 1, 32, 32)).backward()
+    assert torch.isfinite(images.grad).all()
+    assert images.grad.abs().max() > 0
+
+
+def test_an_unknown_form_is_refused(prior):
+    with pytest.raises(InputError, match="choose refined or plain"):
+        guide(prior, "fancy")

@@ -1,0 +1,165 @@
+"""The loop with an oracle in the prior's place: its targets are renders of another head it knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from id3d_engine.errors import Cancelled, InputError
+from id3d_engine.expressions import EXPRESSIONS, NEUTRAL
+from id3d_engine.geometry.fields import StartHead
+from id3d_engine.geometry.guide import fit_to
+from id3d_engine.geometry.psi_g import PsiGConfig
+from id3d_engine.geometry.sculpt import SculptConfig, choose, round_cameras, sculpt_with, without_crumbs
+from id3d_engine.geometry.sdf import Solid
+from id3d_engine.job import Job
+from id3d_engine.render.normals import render_normals
+from id3d_engine.template import load_template
+
+SMALL = SculptConfig(
+    cell_m=0.016,
+    rounds=6,
+    inner_steps=4,
+    views=3,
+    closeups=1,
+    neutral_share=1,
+    preview_every=0,
+    net=PsiGConfig(tokens=32, width=32, reach_m=0.02),
+)
+STRETCH = next(e for e in EXPRESSIONS if e.name == "mouth_stretch")
+
+
+class Oracle:
+    """Knows one head and shows it from wherever it is asked."""
+
+    image_size = 64
+    fit_size = 64
+
+    def __init__(self, heads, triangles):
+        self.heads, self.triangles = heads, torch.from_numpy(triangles).long()
+        self.asked: list[str] = []
+
+    def look(self, images, expression, cameras, step, generator):
+        assert images.shape[1:] == (3, 64, 64)
+        self.asked.append(expression.name)
+        head = torch.from_numpy(self.heads[expression.name])
+        return fit_to(render_normals(head, self.triangles, cameras, (64, 64))[0], 64, 0.5)
+
+
+@pytest.fixture(scope="module")
+def start() -> StartHead:
+    template = load_template()
+    offsets = {"mouth_stretch": template.pose(STRETCH.recipe)}
+    return StartHead(template.vertices, offsets, template.triangles, template)
+
+
+@pytest.fixture
+def oracle(start) -> Oracle:
+    """A broader, flatter head than the start."""
+    wide = start.neutral * np.array([1.12, 0.94, 1.0], np.float32)
+    heads = {"neutral": wide, "mouth_stretch": wide + start.offsets["mouth_stretch"]}
+    return Oracle(heads, start.triangles)
+
+
+def error_m(surface, head, triangles) -> float:
+    vertices, faces = surface
+    middle = vertices[faces].mean(axis=1).astype(np.float64)
+    return float(Solid(head, triangles).distance(middle, 0.05).mean())
+
+
+def run(oracle, start, config=SMALL, job=None):
+    return sculpt_with(oracle, start, [STRETCH], config, job or Job())
+
+
+def same(one, other) -> bool:
+    return all(
+        np.array_equal(a, b)
+        for name in one.surfaces
+        for a, b in zip(one.surfaces[name], other.surfaces[name], strict=True)
+    )
+
+
+def test_without_rounds_the_start_comes_back(oracle, start):
+    sculpture = run(oracle, start, replace(SMALL, rounds=0))
+    assert list(sculpture.surfaces) == ["neutral", "mouth_stretch"]
+    for name, surface in sculpture.surfaces.items():
+        assert error_m(surface, start.vertices(name), start.triangles) < 0.0008
+        assert surface[0].dtype == np.float32
+        assert surface[1].dtype == np.int32
+
+
+def test_the_surface_moves_to_what_the_guide_shows(oracle, start):
+    before = run(oracle, start, replace(SMALL, rounds=0))
+    after = run(oracle, start, replace(SMALL, rounds=10))
+    assert set(oracle.asked) == {"neutral", "mouth_stretch"}
+    for name, head in oracle.heads.items():
+        first, last = (error_m(s.surfaces[name], head, start.triangles) for s in (before, after))
+        assert last < 0.5 * first, (name, first, last)
+
+
+def test_a_cancelled_job_goes_on_to_the_same_bytes(oracle, start, tmp_path):
+    config = replace(SMALL, rounds=4, inner_steps=2)
+    whole = run(oracle, start, config, Job(seed=5))
+
+    class Interrupting(Oracle):
+        def look(self, *arguments):
+            if len(self.asked) == 1:
+                job.cancel.set()
+            return super().look(*arguments)
+
+    job = Job(tmp_path, seed=5)
+    with pytest.raises(Cancelled):
+        run(Interrupting(oracle.heads, start.triangles), start, config, job)
+    resumed = run(oracle, start, config, Job(tmp_path, seed=5))
+    assert same(whole, resumed)
+
+
+def test_seeds_matter_and_nothing_else_does(oracle, start):
+    config = replace(SMALL, rounds=2, inner_steps=2)
+    first, again, other = (run(oracle, start, config, Job(seed=s)) for s in (1, 1, 2))
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_previews_are_announced(oracle, start, tmp_path):
+    heard = []
+    job = Job(tmp_path, listener=heard.append)
+    run(oracle, start, replace(SMALL, rounds=2, inner_steps=1, preview_every=2), job)
+    shown = [p.preview for p in heard if p.preview]
+    assert shown
+    assert (tmp_path / "sculpt_preview.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_expression_has_its_turn_and_the_neutral_more():
+    job = Job(seed=3)
+    turns = [choose(step, 4, 3, job) for step in range(12)]
+    assert sorted(turns[:6]) == sorted(turns[6:]) == [0, 0, 0, 1, 2, 3]
+    assert turns[:6] != turns[6:]
+    assert [choose(step, 1, 3, job) for step in range(3)] == [0, 0, 0]
+
+
+def test_cameras_hold_whole_views_and_close_ups(start):
+    cameras = round_cameras(SMALL, start.landmarks("neutral"), Job().generator("c", 0))
+    assert len(cameras) == 4
+    assert cameras.closeup[:3] == ("", "", "")
+    assert cameras.closeup[3] in ("face", "mouth", "eyes")
+
+
+def test_crumbs_are_dropped():
+    fan = np.array([[0, k, k + 1] for k in range(1, 300)])
+    crumb = np.array([[400, 401, 402]])
+    vertices = np.random.default_rng(0).normal(size=(403, 3)).astype(np.float32)
+    kept, triangles = without_crumbs(vertices, np.concatenate([fan, crumb]))
+    assert np.array_equal(kept, vertices[:301])
+    assert np.array_equal(triangles, fan)
+
+
+def test_unusable_requests_are_refused(oracle, start):
+    smile = next(e for e in EXPRESSIONS if e.name == "smile")
+    with pytest.raises(InputError, match="start head has no expression 'smile'"):
+        sculpt_with(oracle, start, [NEUTRAL, smile], SMALL, Job())
+    with pytest.raises(InputError, match="at least one view"):
+        round_cameras(replace(SMALL, views=0, closeups=0), {}, Job().generator("c", 0))
