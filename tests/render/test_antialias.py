@@ -174,3 +174,10 @@ def test_of_two_edges_between_the_same_pixels_only_the_outer_one_counts():
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
     mask = soft_mask(torch.cat(layers)[None], torch.cat([faces, faces + 4]), (32, 32))
     assert mask[0, 0, 16, 16 + 8].item() == pytest.approx(0.9, abs=1e-4)
+
+
+def test_a_surface_smaller_than_its_pixel_never_overshoots():
+    unit = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]) * (0.1 * 2 / 9)  # a tenth of a pixel each way
+    clip = torch.cat([unit, torch.zeros(4, 1), torch.ones(4, 1)], 1)[None]
+    mask = soft_mask(clip, torch.tensor([[0, 1, 2], [0, 2, 3]]), (9, 9))
+    assert mask[0, 0, 4, 4].item() == pytest.approx(0.0, abs=1e-5) and mask.min() >= 0
