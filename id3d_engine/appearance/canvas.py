@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..render.raster import sample_texture
 from ..template import HeadTemplate
-from .atlas import make_atlas
-from .eyes import compose, skin_texels, tint_weights
+from .atlas import Atlas, make_atlas
+from .eyes import compose, skin_texels, tint_residual, tint_weights
 from .maps import Material, pack
 from .pseudo_albedo import Views
 from .psi_a import PsiA, PsiAConfig, SurfacePoints, apply_residual
@@ -72,6 +72,10 @@ class Canvas(nn.Module):
         """(B,) rows -> (B, N, 5) residuals of the covered texels of a grid (the painting one if None)."""
         places = self._places if grid in (None, self.grid) else self._place(grid)
         return compose(self.psi(places.points, row), self.psi.tints, places.tint, places.skin)
+
+    def tint_residual(self, atlas: Atlas) -> Tensor:
+        """(N, 5) residual of an atlas's eye and mouth texels; 0 on skin."""
+        return tint_residual(self.psi.tints, tint_weights(self.template, atlas).to(self.start.device))
 
     def _place(self, grid: int) -> _Places:
         atlas, device = make_atlas(self.template, grid), self.start.device

@@ -2,7 +2,7 @@
 
 Everything but the strands is a function of the point on the template at rest, so it runs across UV
 seams and does not depend on the texture's size; strands follow the authored albedo, where they are
-drawn already. Heights are metres above the skin; the deepest line of an old face is 0.35 mm.
+drawn already. Heights are metres above the skin; the deepest line of an old face is 0.25 mm.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..assets.anatomy import anatomy, beard_field, wrinkle_field
+from ..assets.appearance import AppearanceParameters
 from ..assets.noise import fbm, spots
 from ..template import SKIN, HeadTemplate
 from .atlas import Atlas
@@ -19,6 +21,9 @@ from .atlas import Atlas
 Float = NDArray[np.float32]
 
 MILLIMETRE = 1e-3
+# Offset of the noise that bends the lines in the albedo; see `assets.skin`.
+_ALBEDO_WAVES = 15
+WRINKLE_DEPTH_M = 0.25 * MILLIMETRE
 PORE_CELL_M = 1.5e-3
 # A feature narrower than this many texels would only alias.
 TEXELS_PER_FEATURE = 2.0
@@ -26,13 +31,25 @@ TEXELS_PER_FEATURE = 2.0
 
 @dataclass(frozen=True)
 class Detail:
-    """How strong each kind of relief is, 0 none, 1 as authored for an adult."""
+    """How strong each kind of relief is, 0 none, 1 most; `seed` is the appearance's texture seed."""
 
     pores: float = 0.5
     wrinkles: float = 0.1
     lips: float = 1.0
     strands: float = 1.0
+    beard: float = 0.0
     seed: int = 0
+
+    @classmethod
+    def of(cls, appearance: AppearanceParameters) -> Detail:
+        """What an authored appearance calls for."""
+        look = appearance.clamped()
+        return cls(
+            pores=look.unevenness,
+            wrinkles=look.wrinkles,
+            beard=max(look.beard, look.moustache),
+            seed=look.texture_seed,
+        )
 
 
 def author_height(template: HeadTemplate, atlas: Atlas, albedo_srgb: Float, detail: Detail) -> Float:
@@ -56,10 +73,13 @@ def author_height(template: HeadTemplate, atlas: Atlas, albedo_srgb: Float, deta
     height = np.zeros(len(rest), np.float32)
     bare = np.clip(1.0 - region["lips"] - region["scalp"], 0.0, 1.0)
     relief = _pores(point, texel_m, detail) * bare * (0.35 + 0.65 * region["face"])
-    if detail.wrinkles > 0:
-        relief += wrinkle_height(template, point, detail.seed) * np.float32(detail.wrinkles) * bare
+    if detail.wrinkles > 0.03:
+        relief += wrinkle_height(template, point, detail.seed) * np.float32(detail.wrinkles**1.3) * bare
     relief += _lip_grooves(point, texel_m, detail) * region["lips"]
     hairy = np.clip(region["brows"] + region["scalp"], 0.0, 1.0)
+    if detail.beard > 0.05:
+        beard = np.max(beard_field(anatomy(template), point), axis=0)
+        hairy = np.maximum(hairy, beard * np.float32(detail.beard))
     relief += _strands(atlas, albedo_srgb)[skin] * hairy * np.float32(detail.strands)
     height[skin] = relief
     return height
@@ -94,51 +114,14 @@ def _strands(atlas: Atlas, albedo_srgb: Float) -> Float:
 
 
 def wrinkle_height(template: HeadTemplate, point: Float, seed: int = 0) -> Float:
-    """Age lines at full strength, in metres (negative: furrows).
-
-    Placed from the eyes alone (their distance is the unit), by average adult proportions: forehead
-    lines, frown lines between the brows, crow's feet, lower-lid creases, nasolabial folds.
+    """Age lines at full strength, metres, negative: exactly where the albedo's author draws them.
 
     Args:
-        point: (N, 3) float32, rest positions in metres.
+        point: (N, 3) float32, positions on the template.
+        seed: The appearance's texture seed.
     """
-    left, right = _eye_centres(template)
-    unit = float(np.linalg.norm(left - right))
-    middle = (left + right) / 2
-    local = (point - middle) / unit
-    x, y, z = np.abs(local[:, 0]), local[:, 1], local[:, 2]
-    front = _step(0.75, 0.45, y)
-    wander = fbm(point, 45.0, seed + 31) * 0.05 + fbm(point, 160.0, seed + 32) * 0.015
-    patchy = np.clip(0.75 + fbm(point, 60.0, seed + 33) * 1.2, 0.15, 1.2)
-    width = 1.1 * MILLIMETRE / unit
-
-    out = np.zeros(len(point), np.float32)
-    across = _step(0.80, 0.45, x) * front
-    for index, level in enumerate((0.78, 0.95, 1.13)):
-        line = level + 0.05 * np.cos(2.2 * local[:, 0]) + wander
-        out -= 0.22 * MILLIMETRE * _groove(z - line, width) * across * (1.0 - 0.15 * index)
-    frown = _step(0.10, 0.22, z) * _step(0.62, 0.45, z) * front
-    out -= 0.22 * MILLIMETRE * _groove(x - 0.13 - 0.10 * (z - 0.3) - 0.5 * wander, width) * frown
-
-    # Crow's feet fan out from the outer corner of each eye.
-    dx, dz = x - 0.70, z + 0.02
-    radius, angle = np.hypot(dx, dz), np.arctan2(dz, dx)
-    fan = _step(0.06, 0.14, radius) * _step(0.42, 0.22, radius) * front
-    for direction in (-0.62, -0.25, 0.10, 0.45):
-        away = (angle - direction - 2.0 * wander) * np.maximum(radius, 0.05)
-        out -= 0.20 * MILLIMETRE * _groove(away, width * 0.8) * fan * (np.cos(angle - direction) > 0)
-
-    # Under the lower lid: part of an ellipse about the eye.
-    ring = np.hypot((x - 0.5) / 0.33, (z + 0.02) / 0.30)
-    below = _step(-0.10, -0.20, z) * _step(0.85, 0.70, x) * front
-    out -= 0.16 * MILLIMETRE * _groove((ring - 1.0) * 0.3 + 0.4 * wander, width) * below
-
-    # Nasolabial fold: from the nose wing down past the mouth's corner, bowed outwards.
-    t = np.clip((-0.58 - z) / 0.60, 0.0, 1.0)
-    fold = 0.29 + 0.20 * t + 0.05 * np.sin(np.pi * t)
-    along = _step(-0.52, -0.62, z) * _step(-1.26, -1.10, z) * front
-    out -= 0.35 * MILLIMETRE * _groove(x - fold - 0.3 * wander, width * 2.2) * along
-    return (out * patchy).astype(np.float32)
+    waves = fbm(point, 55.0, seed * 31 + _ALBEDO_WAVES, octaves=2)
+    return (-WRINKLE_DEPTH_M * wrinkle_field(anatomy(template), point, waves)).astype(np.float32)
 
 
 def tangent_normals(
@@ -206,13 +189,6 @@ def _region(template: HeadTemplate, atlas: Atlas, name: str) -> Float:
     return (values * atlas.points.weights.numpy()).sum(1)
 
 
-def _eye_centres(template: HeadTemplate) -> tuple[Float, Float]:
-    eye = np.asarray(template.regions["eyeballs"]) > 0.5
-    points = np.asarray(template.vertices, np.float32)
-    left, right = points[eye & (points[:, 0] > 0)], points[eye & (points[:, 0] <= 0)]
-    return left.mean(0), right.mean(0)
-
-
 def _texel_metres(atlas: Atlas, position: Float) -> float:
     pairs = atlas.pairs.numpy()
     return float(np.median(np.linalg.norm(position[pairs[:, 0]] - position[pairs[:, 1]], axis=1)))
@@ -221,13 +197,3 @@ def _texel_metres(atlas: Atlas, position: Float) -> float:
 def _resolved(feature_m: float, texel_m: float) -> float:
     """1 where a feature is wide enough to be drawn, fading to 0 as it narrows to one texel."""
     return float(np.clip(feature_m / texel_m / TEXELS_PER_FEATURE - 0.25, 0.0, 1.0))
-
-
-def _step(low: float, high: float, x: Float) -> Float:
-    """Smoothstep from 0 at `low` to 1 at `high` (which may be the smaller one)."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
-
-
-def _groove(distance: Float, width: float) -> Float:
-    return np.exp(-((distance / width) ** 2)).astype(np.float32)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..template import SKIN
 from .atlas import Atlas, resize
 from .psi_a import ALBEDO, ROUGHNESS, SPECULAR, apply_residual
 
@@ -76,22 +77,36 @@ def pack(material: Material, size: int) -> Tensor:
     return torch.from_numpy(np.concatenate(planes, -1).transpose(2, 0, 1).copy())
 
 
-def upsample(residual: Tensor, size: int) -> Tensor:
-    """(C, R, R) residual of a dilated grid -> (C, size, size), bilinear, texel centres aligned."""
-    return torch.nn.functional.interpolate(
-        residual[None], size=(size, size), mode="bilinear", align_corners=False
-    )[0]
+def skin_image(residual: Tensor, atlas: Atlas) -> Tensor:
+    """(N, C) of an atlas's covered texels -> (C, size, size), each texel showing its nearest skin texel.
+
+    Unlike `Atlas.image`, eyes and mouth leave nothing behind that could bleed into skin.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    skin = np.flatnonzero(atlas.part == SKIN)
+    number = np.full(atlas.size * atlas.size, -1, np.int64)
+    number[atlas.texel.numpy()[skin]] = skin
+    square = number.reshape(atlas.size, atlas.size)
+    row, column = distance_transform_edt(square < 0, return_distances=False, return_indices=True)
+    nearest = torch.from_numpy(square[row, column].reshape(-1))
+    return residual[nearest].T.reshape(-1, atlas.size, atlas.size)
 
 
-def compose_maps(start: Tensor, residual: Tensor, atlas: Atlas) -> MapSet:
+def compose_maps(start: Tensor, skin: Tensor, others: Tensor, atlas: Atlas) -> MapSet:
     """The start moved by the residual, at the atlas's size, dilated over the gaps between charts.
 
     Args:
         start: (5, T, T) of `pack`, T = atlas.size.
-        residual: (5, R, R) at any grid size, dilated.
+        skin: (5, R, R) residual of the skin at any size (`skin_image`), enlarged here bilinearly.
+        others: (N, 5) residual of the atlas's texels, used where they are not skin.
     """
-    material = apply_residual(atlas.gather(start), atlas.gather(upsample(residual, atlas.size)))
-    full = atlas.image(material)
+    large = torch.nn.functional.interpolate(
+        skin[None], size=(atlas.size, atlas.size), mode="bilinear", align_corners=False
+    )[0]
+    is_skin = torch.from_numpy(atlas.part == SKIN)[:, None]
+    residual = torch.where(is_skin, atlas.gather(large), others)
+    full = atlas.image(apply_residual(atlas.gather(start), residual))
     return MapSet(
         albedo_srgb=np.ascontiguousarray(full[ALBEDO].permute(1, 2, 0).numpy()),
         roughness=full[ROUGHNESS].contiguous().numpy(),

@@ -35,8 +35,9 @@ from .atlas import make_atlas
 from .canvas import Canvas
 from .detail import Detail, author_height, tangent_normals
 from .guide import DataTerm, Guide, Round, prior_guide
-from .maps import Maps, MapSet, Material, compose_maps, pack
+from .maps import Maps, MapSet, Material, compose_maps, pack, skin_image
 from .pseudo_albedo import Views, lobe, look, pseudo_albedo
+from .psi_a import PsiAConfig
 from .regularisers import pull_to_start, smoothness, surface_loss, symmetry
 from .settings import PaintConfig, Weights
 
@@ -105,10 +106,11 @@ def fit(
     config: PaintConfig,
     job: Job,
     view_size: int,
+    network: PsiAConfig | None = None,
 ) -> Canvas:
     """The rounds; whatever `guide` answers is what is painted."""
     rows = 1 + len(expressions) if config.per_expression else 1
-    canvas = Canvas(template, start, rows, config.grid, view_size, job.generator(STAGE, -1))
+    canvas = Canvas(template, start, rows, config.grid, view_size, job.generator(STAGE, -1), config=network)
     optimizer = torch.optim.Adam(canvas.parameters(), lr=config.learning_rate.start, betas=(0.9, 0.95))
     inner = config.inner_steps if config.method == "refined" else 1
     for number in job.steps(STAGE, config.rounds, Stepper(canvas, optimizer), "painting skin and eyes"):
@@ -215,10 +217,12 @@ def bake(
 ) -> Maps:
     """The finished maps of a painted canvas: the residual on the bake grid, the start at full size."""
 
+    coarse = make_atlas(template, config.bake_grid)
+
     def painted(row: int, size: int, full: Tensor) -> MapSet:
-        residual = canvas.residual(torch.tensor([row]), config.bake_grid)
-        image = make_atlas(template, config.bake_grid).image(residual)[0]
-        return compose_maps(full, image, make_atlas(template, size))
+        residual = canvas.residual(torch.tensor([row]), config.bake_grid)[0]
+        atlas = make_atlas(template, size)
+        return compose_maps(full, skin_image(residual, coarse), canvas.tint_residual(atlas), atlas)
 
     neutral = painted(0, config.size, pack(start, config.size))
     sets = {}

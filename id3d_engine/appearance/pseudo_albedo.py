@@ -13,7 +13,7 @@ albedo and not as a highlight; h saturates smoothly. So:
 - Shading never enters: a shadow in the render is no reason to darken the albedo, and none can be
   burnt in. Where no highlight lies, P = a exactly, under any light.
 - The prior sees a picture of an albedo with highlights on it. What it says about a pixel is shared
-  out: (1 - g) to the albedo and the rest to roughness and specular, with g = h / (h + 0.02), so that
+  out: (1 - g) to the albedo and the rest to roughness and specular, with g = h / (h + 0.005), so that
   a highlight is not painted over in albedo either.
 
 The lobe changes little while one round's views are fitted, so it is computed once a round and then
@@ -38,7 +38,7 @@ FLOOR = 0.5
 # Glare saturates smoothly below this linear value.
 CEILING = 0.5
 # A highlight of this linear strength shares a pixel's gradient evenly with the albedo.
-SMALL_HIGHLIGHT = 0.02
+SMALL_HIGHLIGHT = 0.005
 # Step of the lobe's finite differences.
 STEP = 0.02
 

@@ -16,15 +16,15 @@ from ..template import EYE, MOUTH, SKIN, HeadTemplate
 from .atlas import Atlas
 from .psi_a import ROUGHNESS, SPECULAR
 
-# Region -> (roughness, specular) that its material is expected near, and the strength of that belief.
-# Specular is Blender's "Specular IOR Level" scale: 0.5 is F0 = 4 %, skin (IOR 1.4) is F0 = 2.8 %.
+# Region -> (roughness, specular) that its material is expected near, as the start's author has them.
+# Specular is Blender's "Specular IOR Level": 0.5 is F0 = 4 %; skin's oily film is a little below.
 SURFACE_PRIORS: dict[str, tuple[float, float]] = {
-    "skin": (0.50, 0.35),
-    "lips": (0.36, 0.45),
-    "scalp": (0.55, 0.30),
-    "ears": (0.52, 0.35),
-    "neck": (0.55, 0.33),
-    "eyelids": (0.46, 0.36),
+    "skin": (0.50, 0.46),
+    "lips": (0.38, 0.52),
+    "scalp": (0.52, 0.40),
+    "ears": (0.48, 0.46),
+    "neck": (0.54, 0.44),
+    "eyelids": (0.48, 0.46),
 }
 EYE_PRIOR = (0.08, 0.50)
 MOUTH_PRIOR = (0.25, 0.50)

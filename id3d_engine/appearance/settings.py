@@ -33,7 +33,7 @@ class Weights:
         own: An expression's residual to the neutral's.
     """
 
-    smooth: float = 0.02
+    smooth: float = 0.008
     symmetry: float = 2e-3
     pull: Between = Between(4e-3, 5e-4)
     surface: float = 2e-4
