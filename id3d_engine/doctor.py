@@ -20,13 +20,9 @@ STARTER = TEMPLATE_FILE.parent
 CHECKSUMS = "SHA256SUMS"
 STARTER_PARTS = (
     "template.safetensors",
-    "unet",
-    "vae",
-    "text_encoder",
-    "tokenizer",
-    "scheduler",
-    "geometry.safetensors",
-    "albedo.safetensors",
+    *(f"prior/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")),
+    *(f"prior/{domain}.{kind}" for domain in ("geometry", "albedo") for kind in ("json", "safetensors")),
+    "prior/start.safetensors",
 )
 _GIB = 1 << 30
 _NEEDED_DISK_GIB, _NEEDED_MEMORY_GIB = 1.0, 4.0

@@ -15,8 +15,8 @@ from id3d_engine.doctor import Check, damaged_files, healthy, report, text, writ
 @pytest.fixture
 def starter(tmp_path: Path) -> Path:
     folder = tmp_path / "starter"
-    (folder / "unet").mkdir(parents=True)
-    (folder / "unet" / "weights").write_bytes(b"weights")
+    (folder / "prior" / "unet").mkdir(parents=True)
+    (folder / "prior" / "unet" / "weights").write_bytes(b"weights")
     (folder / "template.safetensors").write_bytes(b"template")
     write_checksums(folder)
     return folder
@@ -24,10 +24,10 @@ def starter(tmp_path: Path) -> Path:
 
 def test_checksums_find_every_damage(starter: Path) -> None:
     assert damaged_files(starter) == []
-    (starter / "unet" / "weights").write_bytes(b"other")
-    assert damaged_files(starter) == ["unet/weights"]
+    (starter / "prior" / "unet" / "weights").write_bytes(b"other")
+    assert damaged_files(starter) == ["prior/unet/weights"]
     (starter / "template.safetensors").unlink()
-    assert damaged_files(starter) == ["template.safetensors", "unet/weights"]
+    assert damaged_files(starter) == ["prior/unet/weights", "template.safetensors"]
     (starter / doctor.CHECKSUMS).unlink()
     assert damaged_files(starter) == [doctor.CHECKSUMS]
 
@@ -35,14 +35,14 @@ def test_checksums_find_every_damage(starter: Path) -> None:
 def test_checksums_are_those_of_sha256sum(starter: Path) -> None:
     lines = (starter / doctor.CHECKSUMS).read_text().splitlines()
     digest = hashlib.sha256(b"template").hexdigest()
-    assert lines[0] == f"{digest}  template.safetensors"
-    assert [line.partition("  ")[2] for line in lines] == ["template.safetensors", "unet/weights"]
+    assert lines[1] == f"{digest}  template.safetensors"
+    assert [line.partition("  ")[2] for line in lines] == ["prior/unet/weights", "template.safetensors"]
 
 
 def test_missing_parts_of_the_starter_are_named(starter: Path) -> None:
     present, checksums = doctor._starter(starter)
     assert not present.ok and present.required
-    assert "vae" in present.text and "unet" not in present.text
+    assert "prior/vae" in present.text and "prior/unet" not in present.text
     assert checksums.ok
 
 

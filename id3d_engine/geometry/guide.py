@@ -34,6 +34,8 @@ ImageLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Guide(Protocol):
+    """What tells the geometry loop how its renders should look."""
+
     @property
     def image_size(self) -> int:
         """Pixels a side of the renders it wants to see."""

@@ -27,6 +27,8 @@ GAIN_M = 0.01  # a raw output of 1 means one centimetre
 
 @dataclass(frozen=True)
 class PsiGConfig:
+    """Sizes of Psi_g."""
+
     tokens: int = 96  # anchors over the head
     width: int = 64  # features a token and a vertex
     heads: int = 4

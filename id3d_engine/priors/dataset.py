@@ -240,6 +240,7 @@ def read_shards(shards: list[Path], *, decode: bool = False) -> Samples:
 
 
 def find_shards(folder: Path) -> list[Path]:
+    """The shards of a dataset folder, in order; empty if there are none."""
     return sorted(folder.glob("heads-*.tar"))
 
 

@@ -127,6 +127,7 @@ def fit_ridge(
 
 
 def save_start(regressor: StartRegressor, folder: Path) -> None:
+    """Write `start.safetensors` into a prior folder."""
     from safetensors.numpy import save_file
 
     tensors = {
