@@ -66,18 +66,34 @@ def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: i
 
 
 LID_OVERLAP_M = 0.0006
+FADE_M = {"eye": 0.004, "brow": 0.004}  # how far a one-sided unit reaches over the midline
+FADE_OTHERS_M = 0.010
 
 
 def finish_units(template: HeadTemplate) -> dict[str, NDArray[np.floating]]:
-    """MakeHuman's units with eyeballs that turn about their own centres and lids that close with overlap."""
-    units = {name: unit.astype(np.float64) for name, unit in template.arkit.items()}
+    """MakeHuman's units made exact.
+
+    Eyeballs turn about their own centres, lids close with overlap, and one-sided units fade to zero
+    soon after the midline: MakeHuman's reach over to the other cheek, and even the other socket.
+    """
     rest = template.vertices.astype(np.float64)
+    units = {name: unit * one_sided(name, rest)[:, None] for name, unit in template.arkit.items()}
     for piece in pieces(template):
         if template.regions["eyeballs"][piece].all():
             for unit in units.values():
                 if np.abs(unit[piece]).max() > 1e-6:
                     unit[piece] = turn(rest[piece], unit[piece], rest[piece])
     return close_lids(template, rest, units, touched_m=STILL_M, overlap_m=LID_OVERLAP_M)
+
+
+def one_sided(name: str, vertices: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(V,) 1 on the unit's own side, falling to 0 over a short way behind the midline; 1 for others."""
+    if name in ("jawLeft", "jawRight", "mouthLeft", "mouthRight") or not name.endswith(("Left", "Right")):
+        return np.ones(len(vertices))
+    fade = next((m for start, m in FADE_M.items() if name.startswith(start)), FADE_OTHERS_M)
+    across = vertices[:, 0] * (1.0 if name.endswith("Left") else -1.0)
+    share = np.clip(1.0 + across / fade, 0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share)
 
 
 def principal_components(

@@ -60,7 +60,7 @@ def find_regions(heads: AnnyHeads, vertices: Array) -> dict[str, Array]:
     across = np.exp(-0.5 * ((z - arch) / 0.0036) ** 2)
     ends = _ramp((side - 0.012) / 0.005) * _ramp((0.054 - side) / 0.006)
     brows = across * ends * skin * (y < eye[1] + 0.01)
-    return {
+    masks = {
         "face": face,
         "scalp": scalp,
         "lips": lips,
@@ -76,8 +76,11 @@ def find_regions(heads: AnnyHeads, vertices: Array) -> dict[str, Array]:
         ),
         "teeth": teeth.astype(np.float32),
         "tongue": groups["tongue"].astype(np.float32),
-        "left": np.where(np.abs(x) < 1e-5, 0.5, x > 0).astype(np.float32),
     }
+    # MakeHuman's painted masks are a little lopsided.
+    mirror = find_mirror(vertices)
+    masks = {name: ((mask + mask[mirror]) / 2).astype(np.float32) for name, mask in masks.items()}
+    return masks | {"left": np.where(np.abs(x) < 1e-5, 0.5, x > 0).astype(np.float32)}
 
 
 def find_landmarks(heads: AnnyHeads, vertices: Array) -> dict[str, int]:

@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 ENOUGH_M = 2e-5  # lids this close to meeting are left alone
 REACH_M = 0.006  # how far into the lid a correction fades
 ROUNDS = 4
+BLINKS = {"left": "eyeBlinkLeft", "right": "eyeBlinkRight"}
 
 
 def close_lids(
@@ -32,25 +33,35 @@ def close_lids(
     the eyeball's centre. Only vertices that the template's unit moves by more than `touched_m` change.
     """
     out = dict(units)
-    stiffness = None
-    for side, name in (("left", "eyeBlinkLeft"), ("right", "eyeBlinkRight")):
-        upper, lower = rim_halves(template, side)
-        rest, unit = template.vertices.astype(np.float64), np.asarray(template.arkit[name], np.float64)
-        allowed = gaps(rest + unit, upper, lower) - overlap_m
-        offsets = out[name]
-        if (gaps(head + offsets, upper, lower) <= allowed + ENOUGH_M).all():
-            continue
-        if stiffness is None:
-            operator = operators(head, template.triangles)
-            stiffness = operator.stiffness + sparse.diags(operator.mass) / REACH_M**2
-        moving = np.linalg.norm(unit, axis=1) > touched_m
-        centre = _eye_centre(template, head, side)
-        for _ in range(ROUNDS):
-            short = np.maximum(gaps(head + offsets, upper, lower) - allowed, 0.0)
-            drop = _spread(stiffness, moving & (template.regions["eyeballs"] < 0.5), upper, lower, short)
-            offsets = _lower_around(head, offsets, drop, centre)
-        out[name] = offsets
+    for side, name in BLINKS.items():
+        out[name] = close_side(template, head, out[name], side, touched_m=touched_m, overlap_m=overlap_m)
     return out
+
+
+def close_side(
+    template: HeadTemplate,
+    head: Array,
+    offsets: Array,
+    side: str,
+    *,
+    touched_m: float,
+    overlap_m: float = 0.0,
+) -> Array:
+    """(V, 3) offsets that close the eye of one side as `close_lids` does."""
+    upper, lower = rim_halves(template, side)
+    rest = template.vertices.astype(np.float64)
+    unit = np.asarray(template.arkit[BLINKS[side]], np.float64)
+    allowed = gaps(rest + unit, upper, lower) - overlap_m
+    if (gaps(head + offsets, upper, lower) <= allowed + ENOUGH_M).all():
+        return offsets
+    operator = operators(head, template.triangles)
+    stiffness = (operator.stiffness + sparse.diags(operator.mass) / REACH_M**2).tocsr()
+    moving = (np.linalg.norm(unit, axis=1) > touched_m) & (template.regions["eyeballs"] < 0.5)
+    centre = _eye_centre(template, head, side)
+    for _ in range(ROUNDS):
+        short = np.maximum(gaps(head + offsets, upper, lower) - allowed, 0.0)
+        offsets = _lower_around(head, offsets, _spread(stiffness, moving, upper, lower, short), centre)
+    return offsets
 
 
 def rim_halves(template: HeadTemplate, side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

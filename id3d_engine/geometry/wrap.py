@@ -10,6 +10,7 @@ to an unmoved head is measured on a reference surface and subtracted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ class Settings:
     shortest_m: Wavelength that the last round still follows by half: about two grid cells.
     reach_m: Points farther apart do not correspond.
     agreement: Least cosine between the normals of corresponding points.
+    hold: Pull to the start beside a fully trusted surface's pull of 1.
     """
 
     shape_rounds: int = 8
@@ -44,6 +46,7 @@ class Settings:
     shortest_m: float = 0.014
     reach_m: float = 0.03
     agreement: float = 0.5
+    hold: float = 1e-4
 
 
 def wrap(
@@ -60,7 +63,8 @@ def wrap(
         template: The topology and shape space.
         start_vertices: (V, 3) metres, the head that the surface was sculpted from, hair included.
         surface: Vertices (N, 3) metres and triangles (T, 3) facing outward.
-        reference: The surface of `start_vertices` itself on the same grid, if there is one.
+        reference: The surface of `start_vertices` itself on the same grid; without it the grid's
+            rounding of lips, nose and neck is taken for shape (see `Pull`).
         settings: See `Settings`.
 
     Returns:
@@ -70,34 +74,45 @@ def wrap(
         InputError: the surface is empty, not finite, or lies nowhere near the start.
     """
     start = check_start(template, start_vertices)
-    pull = Pull(template, start, surface, reference, settings)
+    pull = Pull(template, start, surface, settings, None if reference is None else (start, reference))
     shaped = fit_shape(template, start, pull, settings)
     moved = refine(template, shaped, pull, np.ones(len(start)), settings)
     return follow(template, shaped, moved).astype(np.float32)
 
 
 class Pull:
-    """What a surface asks of the template: for given vertices, offsets along normals and weights."""
+    """What a surface asks of the template: for given vertices, offsets along normals and weights.
+
+    Args:
+        template: The topology.
+        start: (V, 3) vertices that must lie within reach of the surface.
+        surface: Where to go.
+        settings: See `Settings`.
+        reference: Vertices (V, 3) and their own surface on the same grid: its distance from them
+            is the grid's error, which is subtracted from every distance to `surface`.
+
+    Raises:
+        InputError: the surface is empty, not finite, or out of reach.
+    """
 
     def __init__(
         self,
         template: HeadTemplate,
         start: Array,
         surface: Surface,
-        reference: Surface | None,
         settings: Settings,
+        reference: tuple[Array, Surface] | None = None,
     ) -> None:
         self.settings = settings
-        self.triangles = template.triangles[np.tile(template.part == SKIN, 2)]
+        self.triangles = skin_triangles(template)
         self.trust = trust(template)
         self.used = np.flatnonzero(self.trust > 0.01)
-        self.target = Target(surface)
         self.bias = np.zeros(len(start))
         if reference is not None:
-            target, self.target = self.target, Target(reference)
-            bias, weight, _ = self.offsets(start, settings.reach_m)
+            self.target = Target(reference[1])
+            bias, weight, _ = self.offsets(reference[0], settings.reach_m)
             self.bias = bias * (weight > 0)
-            self.target = target
+        self.target = Target(surface)
         if not (self.offsets(start, settings.reach_m)[1] > 0).any():
             raise InputError("the surface lies nowhere near the head it should be: sculpt it again")
 
@@ -121,6 +136,12 @@ class Pull:
         return signed, weight, normals
 
 
+def skin_triangles(template: HeadTemplate) -> NDArray[np.int32]:
+    """(T, 3) of skin and eye sockets."""
+    return template.triangles[np.tile(template.part == SKIN, 2)]
+
+
+@lru_cache(maxsize=2)
 def trust(template: HeadTemplate) -> Array:
     """(V,) how well a grid of some millimetres shows each vertex: 1 in the face, little in folds."""
     r = template.regions
@@ -135,7 +156,7 @@ def trust(template: HeadTemplate) -> Array:
 
 def _open_air(template: HeadTemplate) -> Array:
     """(V,) less where a fold hides the vertex: nostrils, behind the ears, the inner lips and lids."""
-    triangles = template.triangles[np.tile(template.part == SKIN, 2)]
+    triangles = skin_triangles(template)
     vertices = template.vertices.astype(np.float64)
     normals = vertex_normals(vertices, triangles)
     target = Target((vertices, triangles))
@@ -188,11 +209,11 @@ def refine(
 
     Minimises the squared normal distances plus the bending energy of the displacement, scaled so
     that a ripple of wavelength `shortest_m` is followed by half. `freedom` (V,) in [0, 1] pins
-    vertices to the start where it is 0. The other parts do not move yet (see `follow`).
+    vertices to the start where it is 0. Loose pieces do not move yet (see `follow`).
     """
     operator = operators(start, template.triangles)
     bending, mass = operator.bending(), operator.mass
-    hold = PIN * (1.0 - freedom) + 1e-5
+    hold = PIN * (1.0 - freedom) + settings.hold
     moved = start.copy()
     for round_ in range(settings.rounds):
         share = round_ / max(settings.rounds - 1, 1)
