@@ -93,8 +93,8 @@ EXPRESSIONS: tuple[Expression, ...] = (
     Expression(
         "grin",
         "a broad grin showing the teeth",
-        {**_both("mouthSmile", 0.9), **_both("mouthUpperUp", 0.5), **_both("mouthLowerDown", 0.5),
-         "jawOpen": 0.12, **_both("cheekSquint", 0.7)},
+        {**_both("mouthSmile", 0.8), **_both("mouthUpperUp", 0.8), **_both("mouthLowerDown", 0.25),
+         **_both("mouthStretch", 0.3), **_both("cheekSquint", 0.6), "jawOpen": 0.06},
     ),
     Expression("cheek_blowing", "cheeks puffed out with air", {"cheekPuff": 1.0, "mouthPucker": 0.2}),
     Expression("eyes_closed", "both eyes closed", _both("eyeBlink", 1.0)),
