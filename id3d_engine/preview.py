@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
     from .head import Head
+    from .render.lights import Lights
 
 CELL_PX = 224
 COLUMNS = {"front": 0.0, "three-quarter": 40.0, "profile": 90.0, "back": 180.0}
@@ -23,14 +24,25 @@ def render_preview(head: Head, cell: int = CELL_PX) -> NDArray[np.uint8]:
     Columns: shaded front, three-quarter, profile and back, and the front's camera-space normals.
     """
     from .portrait import Sitter
-    from .render.lights import preset
 
-    sitter, lights = Sitter(head, smoothing=2), preset("studio")
+    sitter, lights = Sitter(head, smoothing=2), _lights()
     rows = []
     for expression in ("neutral", *head.expressions):
         shaded = sitter.shaded(expression, list(COLUMNS.values()), lights, cell)
         rows.append((expression, [*shaded, *sitter.normals(expression, [0.0], cell)]))
     return contact_sheet(rows, [*COLUMNS, "normals"])
+
+
+def _lights() -> Lights:
+    """A warm key, a cool rim, and a sky as fill: a fill lamp would glint on the far cheek in profile."""
+    import torch
+
+    from .render.lights import directional, environment_map
+
+    key = directional([[0.7, -1.0, 0.8]], [[1.9, 1.83, 1.76]])
+    rim = directional([[-0.6, 1.0, 0.6]], [[0.9, 0.93, 1.0]])
+    sky = torch.linspace(0.62, 0.24, 16).reshape(16, 1, 1) * torch.tensor([0.97, 1.0, 1.05])
+    return key + rim + environment_map(sky.expand(16, 32, 3))
 
 
 def contact_sheet(rows: list[tuple[str, list[NDArray[np.uint8]]]], header: list[str]) -> NDArray[np.uint8]:
