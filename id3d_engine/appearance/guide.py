@@ -35,16 +35,17 @@ class Round:
     expressions: Sequence[Expression]
 
 
-DataTerm = Callable[[Tensor], Tensor]
+# Later renders of some pixels (Q, 3), and which of the P they are (Q,) -> a number.
+DataTerm = Callable[[Tensor, Tensor], Tensor]
 Guide = Callable[[Tensor, Round], DataTerm]
 
 
 def target_term(targets: Tensor, weight: Tensor) -> DataTerm:
     """Mean squared error to (P, 3) targets over pixels weighted by (P, 1)."""
-    total = 3 * weight.sum() + 1.0
 
-    def term(pixels: Tensor) -> Tensor:
-        return ((pixels - targets).square() * weight).sum() / total
+    def term(pixels: Tensor, pick: Tensor) -> Tensor:
+        share = weight[pick]
+        return ((pixels - targets[pick]).square() * share).sum() / (3 * share.sum() + 1.0)
 
     return term
 
@@ -73,7 +74,7 @@ def prior_guide(
         t = t.clamp(1, prior.steps - 1)
         noise = generator("paint.noise", here.number)
         if config.method == "sds":
-            return lambda render: (
+            return lambda render, pick: (
                 sds_loss(
                     prior, here.views.picture(render), conditions, t,
                     guidance_scale=config.guidance_scale, weighting="x0", generator=noise,

@@ -34,9 +34,9 @@ from ..template import HeadTemplate
 from .atlas import make_atlas
 from .canvas import Canvas
 from .detail import Detail, author_height, tangent_normals
-from .guide import DataTerm, Guide, Round, prior_guide
+from .guide import Guide, Round, prior_guide
 from .maps import Maps, MapSet, Material, compose_maps, pack, skin_image
-from .pseudo_albedo import Views, lobe, look, pseudo_albedo
+from .pseudo_albedo import Views, film, lobe, look, pseudo_albedo
 from .psi_a import PsiAConfig
 from .regularisers import pull_to_start, smoothness, surface_loss, symmetry
 from .settings import PaintConfig, Weights
@@ -92,7 +92,18 @@ def paint(
             f"the head has no shape for {missing[0]!r}: leave the expression out or add its offsets"
         )
     guide = prior_guide(prior, identity, text, config, job.generator)
-    canvas = fit(vertices, offsets, template, start, guide, expressions, config, job, prior.image_size)
+    canvas = fit(
+        vertices,
+        offsets,
+        template,
+        start,
+        guide,
+        expressions,
+        config,
+        job,
+        prior.image_size,
+        device=prior.device,
+    )
     return bake(canvas, vertices, template, start, expressions, config, detail)
 
 
@@ -107,33 +118,41 @@ def fit(
     job: Job,
     view_size: int,
     network: PsiAConfig | None = None,
+    device: torch.device | str = "cpu",
 ) -> Canvas:
     """The rounds; whatever `guide` answers is what is painted."""
     rows = 1 + len(expressions) if config.per_expression else 1
-    canvas = Canvas(template, start, rows, config.grid, view_size, job.generator(STAGE, -1), config=network)
+    canvas = Canvas(
+        template, start, rows, config.grid, view_size, job.generator(STAGE, -1), device, config=network
+    )
     optimizer = torch.optim.Adam(canvas.parameters(), lr=config.learning_rate.start, betas=(0.9, 0.95))
-    inner = config.inner_steps if config.method == "refined" else 1
     for number in job.steps(STAGE, config.rounds, Stepper(canvas, optimizer), "painting skin and eyes"):
         share = number / max(config.rounds - 1, 1)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate.at(share)
+        generator = job.generator(STAGE, number)
         views, cameras, shown = draw_views(
-            vertices, offsets, template, expressions, config, job, number, view_size
+            vertices, offsets, template, expressions, config, generator, view_size, canvas.start.device
         )
-        here = Round(number, share, views, cameras, shown)
-        wanted = torch.unique(views.row)
-        local = replace(views, row=torch.searchsorted(wanted, views.row))
+        wanted, row = torch.unique(views.row, return_inverse=True)
+        local = replace(views, row=row)
         pixels = canvas.start_pixels(views)
-        data: DataTerm | None = None
-        for _ in range(inner):
+        with torch.no_grad():
+            material = canvas.material(canvas.residual(wanted), local, pixels)
+            whole = film(material, views)
+            picture = pseudo_albedo(material, lobe(material, views, whole, moving=False))
+        data = guide(picture, Round(number, share, views, cameras, shown))
+
+        pick = torch.arange(len(pixels))
+        if config.method == "refined":
+            pick = torch.randperm(len(pixels), generator=generator)[: config.fit_pixels]
+        pick = pick.to(pixels.device)
+        fitted, start_here = local.take(pick), pixels[pick]
+        highlight = lobe(material[pick], fitted, whole)
+        for _ in range(config.inner_steps if config.method == "refined" else 1):
             residual = canvas.residual(wanted)
-            material = canvas.material(residual, local, pixels)
-            if data is None:
-                highlight = lobe(material, views)
-                data = guide(pseudo_albedo(material, highlight).detach(), here)
-            loss = data(pseudo_albedo(material, highlight)) + penalty(
-                canvas, residual, wanted, config.weights, share
-            )
+            image = pseudo_albedo(canvas.material(residual, fitted, start_here), highlight)
+            loss = data(image, pick) + penalty(canvas, residual, wanted, config.weights, share)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(canvas.parameters(), 1.0)
@@ -159,19 +178,19 @@ def draw_views(
     template: HeadTemplate,
     expressions: Sequence[Expression],
     config: PaintConfig,
-    job: Job,
-    number: int,
+    generator: torch.Generator,
     size: int,
+    device: torch.device | str = "cpu",
 ) -> tuple[Views, Cameras, list[Expression]]:
-    """The views of round `number`, a function of the job's seed and the number alone.
+    """One round's views, drawn from `generator` alone.
 
-    Kinds of close-up take turns over views and rounds, so that none is left out by chance.
+    Kinds of view take turns from a random first one; an expression is as likely as another, and the
+    neutral as all of them while they wear one set of maps.
     """
-    generator = job.generator(STAGE, number)
     neutral = np.asarray(vertices, np.float32)
     marks = {k: torch.from_numpy(neutral[i]) for k, i in template.landmarks.items()}
-    turn = [number * config.views + k for k in range(config.views)]
-    kinds = [CLOSEUPS[t % len(CLOSEUPS)] for t in turn]
+    first = int(torch.randint(len(CLOSEUPS), (), generator=generator))
+    kinds = [CLOSEUPS[(first + k) % len(CLOSEUPS)] for k in range(config.views)]
     by_kind = {
         kind: sample_cameras(kinds.count(kind), generator, closeup=kind, landmarks=marks or None)
         for kind in dict.fromkeys(kinds)
@@ -194,13 +213,13 @@ def draw_views(
     shown = [poses[i] for i in pick]
     posed = np.stack([neutral + offsets[e.name] if e is not NEUTRAL else neutral for e in shown])
     views = look(
-        torch.from_numpy(posed.astype(np.float32)),
-        torch.from_numpy(np.asarray(template.triangles)),
-        torch.from_numpy(np.asarray(template.triangle_uv)),
-        cameras,
-        sample_lights(config.views, generator),
+        torch.from_numpy(posed.astype(np.float32)).to(device),
+        torch.from_numpy(np.asarray(template.triangles)).to(device),
+        torch.from_numpy(np.asarray(template.triangle_uv)).to(device),
+        cameras.to(device),
+        sample_lights(config.views, generator).to(device),
         size,
-        row,
+        row.to(device),
     )
     return views, cameras, shown
 
@@ -217,6 +236,7 @@ def bake(
 ) -> Maps:
     """The finished maps of a painted canvas: the residual on the bake grid, the start at full size."""
 
+    canvas = canvas.cpu()
     coarse = make_atlas(template, config.bake_grid)
 
     def painted(row: int, size: int, full: Tensor) -> MapSet:

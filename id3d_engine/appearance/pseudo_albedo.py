@@ -22,7 +22,7 @@ moves along its derivatives in roughness and specular (`Lobe`): fitting steps st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -52,6 +52,7 @@ class Views:
         lights: One set a view.
         view: (P,) int64, the view of each covered pixel.
         uv: (P, 2).
+        normal, position: (P, 3), world.
         diffuse: (P, 3) D, the radiance of a white matt head under the lights.
         weight: (P, 1) in [0, 1], how much a pixel may teach: nothing on the head's outline (where a
             target's outline may lie elsewhere), less at grazing angles.
@@ -62,12 +63,14 @@ class Views:
     lights: Lights
     view: Tensor
     uv: Tensor
+    normal: Tensor
+    position: Tensor
     diffuse: Tensor
     weight: Tensor
     row: Tensor
 
     def spread(self, values: Tensor) -> Tensor:
-        """(P, C) values of covered pixels -> (B, C, H, W), 0 elsewhere."""
+        """(P, C) values of all covered pixels -> (B, C, H, W), 0 elsewhere."""
         return self.surface.fragments.spread(values)
 
     def picture(self, values: Tensor) -> Tensor:
@@ -75,9 +78,26 @@ class Views:
         return self.surface.finish(self.spread(values))
 
     def gather(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) -> (P, C) at the covered pixels."""
-        flat = image.permute(0, 2, 3, 1).reshape(-1, image.shape[1])
-        return flat.index_select(0, self.surface.fragments.covered)
+        """(B, C, H, W) -> (P, C) at all covered pixels."""
+        return _covered(image, self.surface)
+
+    def take(self, pick: Tensor) -> Views:
+        """Some of the P pixels; only the fields of pixels shrink, so pictures need the whole."""
+        names = ("view", "uv", "normal", "position", "diffuse", "weight")
+        return replace(self, **{name: getattr(self, name)[pick] for name in names})
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """What the demodulation of a view needs to know of the whole view, (B, 1) each.
+
+    Attributes:
+        light: Mean of D.
+        sheen: Median of S / (D + floor) at the material the film was measured at.
+    """
+
+    light: Tensor
+    sheen: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,51 +134,58 @@ def look(
         facing = torch.nn.functional.cosine_similarity(surface.normal, to_eye, dim=1)[:, None]
         weight = inner * (facing.clamp(min=0) * 2).clamp(max=1)
         assert surface.uv is not None
-        row = torch.zeros(len(mask), dtype=torch.int64) if row is None else row
-        empty = mask.new_zeros(0)
-        views = Views(surface, lights, surface.fragments.covered_image, empty, empty, empty, row)
-        white = torch.ones(len(views.view), 3, device=mask.device)
-        return Views(
+        views = Views(
             surface=surface,
             lights=lights,
-            view=views.view,
-            uv=views.gather(surface.uv),
-            diffuse=_shade(white, 0.5 * white[:, :1], 0 * white[:, :1], views),
-            weight=views.gather(weight),
-            row=row,
+            view=surface.fragments.covered_image,
+            uv=_covered(surface.uv, surface),
+            normal=_covered(surface.normal, surface),
+            position=_covered(surface.position, surface),
+            diffuse=_covered(torch.zeros_like(surface.normal), surface),
+            weight=_covered(weight, surface),
+            row=torch.zeros(len(mask), dtype=torch.int64, device=mask.device) if row is None else row,
         )
+        matt = torch.zeros_like(views.weight)
+        return replace(views, diffuse=_shade(torch.ones_like(views.normal), matt + 0.5, matt, views))
 
 
 @torch.no_grad()
-def lobe(material: Tensor, views: Views) -> Lobe:
-    """The specular lobe at a (P, 5) material, and how it changes."""
-    rough, spec = material[:, ROUGHNESS, None].detach(), material[:, SPECULAR, None].detach()
-    count = torch.zeros(len(views.row), 1, device=rough.device)
-    count = count.index_add(0, views.view, torch.ones_like(rough)).clamp(min=1)
-    brightness = views.diffuse.mean(1, keepdim=True)
-    mean = count.new_zeros(count.shape).index_add(0, views.view, brightness) / count
-    divisor = views.diffuse + FLOOR * mean[views.view] + 1e-4
-
-    def at(roughness: Tensor, specular: Tensor) -> Tensor:
-        black = torch.zeros_like(views.diffuse)
-        return _shade(black, roughness, specular, views) / divisor
-
-    value = at(rough, spec)
-    sheen = torch.zeros_like(mean)
-    for k in range(len(sheen)):
+def film(material: Tensor, views: Views) -> Film:
+    """Measured over all (P, 5) pixels."""
+    rough, spec = material[:, ROUGHNESS, None], material[:, SPECULAR, None]
+    light = torch.zeros(len(views.row), 1, device=material.device)
+    whole = Film(light, torch.zeros_like(light))
+    for k in range(len(light)):
         here = views.view == k
         if here.any():
-            sheen[k] = value[here].mean(1).median()
-    # One-sided, away from the nearer bound.
-    up = torch.where(rough < 0.5, STEP, -STEP)
-    more = torch.where(spec < 0.5, STEP, -STEP)
-    return Lobe(
-        value - sheen[views.view],
-        (at(rough + up, spec) - value) / up,
-        (at(rough, spec + more) - value) / more,
-        rough,
-        spec,
-    )
+            light[k] = views.diffuse[here].mean()
+    glare = _quotient(rough, spec, views, whole)
+    for k in range(len(light)):
+        here = views.view == k
+        if here.any():
+            whole.sheen[k] = glare[here].mean(1).median()
+    return whole
+
+
+@torch.no_grad()
+def lobe(material: Tensor, views: Views, whole: Film, moving: bool = True) -> Lobe:
+    """The specular lobe at a (P, 5) material, and how it changes (not at all unless `moving`)."""
+    rough, spec = material[:, ROUGHNESS, None].detach(), material[:, SPECULAR, None].detach()
+    value = _quotient(rough, spec, views, whole)
+    by_rough = by_spec = torch.zeros_like(value)
+    if moving:
+        # One-sided, away from the nearer bound.
+        up = torch.where(rough < 0.5, STEP, -STEP)
+        more = torch.where(spec < 0.5, STEP, -STEP)
+        by_rough = (_quotient(rough + up, spec, views, whole) - value) / up
+        by_spec = (_quotient(rough, spec + more, views, whole) - value) / more
+    return Lobe(value - whole.sheen[views.view], by_rough, by_spec, rough, spec)
+
+
+def _quotient(roughness: Tensor, specular: Tensor, views: Views, whole: Film) -> Tensor:
+    black = torch.zeros_like(views.diffuse)
+    divisor = views.diffuse + FLOOR * whole.light[views.view] + 1e-4
+    return _shade(black, roughness, specular, views) / divisor
 
 
 def pseudo_albedo(material: Tensor, highlight: Lobe) -> Tensor:
@@ -179,10 +206,16 @@ def _shade(albedo: Tensor, roughness: Tensor, specular: Tensor, views: Views) ->
     )
     return shade(
         albedo[..., None, None],
-        views.gather(views.surface.normal)[..., None, None],
-        views.gather(views.surface.position)[..., None, None],
+        views.normal[..., None, None],
+        views.position[..., None, None],
         roughness[..., None, None],
         specular[..., None, None],
         views.surface.camera_position[views.view],
         own,
     )[..., 0, 0]
+
+
+def _covered(image: Tensor, surface: Surface) -> Tensor:
+    """(B, C, H, W) -> (P, C)."""
+    flat = image.permute(0, 2, 3, 1).reshape(-1, image.shape[1])
+    return flat.index_select(0, surface.fragments.covered)

@@ -51,6 +51,7 @@ class PaintConfig:
         rounds: Draws of views. 0 bakes the start.
         views: Views a round.
         inner_steps: Fits to one round's targets.
+        fit_pixels: Of a round's pixels, as many as are fitted, drawn at random.
         method: "refined" or "sds".
         timesteps: Noise level over the rounds, in shares of the forward process.
         denoise_steps: DDIM steps to a target.
@@ -67,6 +68,7 @@ class PaintConfig:
     rounds: int = 24
     views: int = 6
     inner_steps: int = 8
+    fit_pixels: int = 40_000
     method: str = "refined"
     timesteps: Between = Between(0.7, 0.35)
     denoise_steps: int = 6
@@ -95,7 +97,7 @@ class PaintConfig:
         """
         if self.method not in METHODS:
             raise InputError(f"unknown painting method {self.method!r}: choose one of {', '.join(METHODS)}")
-        for name in ("size", "grid", "bake_grid", "views", "inner_steps", "denoise_steps"):
+        for name in ("size", "grid", "bake_grid", "views", "inner_steps", "fit_pixels", "denoise_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"the painting setting {name} is {getattr(self, name)}: give at least 1")
         return self

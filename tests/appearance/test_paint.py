@@ -8,7 +8,7 @@ from id3d_engine.appearance.atlas import make_atlas
 from id3d_engine.appearance.canvas import Canvas
 from id3d_engine.appearance.guide import target_term
 from id3d_engine.appearance.paint import bake, draw_views, fit, paint
-from id3d_engine.appearance.pseudo_albedo import lobe, look, pseudo_albedo
+from id3d_engine.appearance.pseudo_albedo import film, lobe, look, pseudo_albedo
 from id3d_engine.appearance.psi_a import PsiAConfig
 from id3d_engine.appearance.settings import Between, PaintConfig, Weights
 from id3d_engine.errors import Cancelled, InputError
@@ -58,9 +58,26 @@ def test_painting_finds_a_known_albedo(template, skin, start, goal, painted):
 
 
 def test_no_shadow_is_burnt_in(template, skin, shading, goal, painted):
+    """What is left of the error after a short run does not follow the light.
+
+    A shadow painted in would show as a slope of some 0.3 sRGB from unlit to lit.
+    """
     error = (at(painted.albedo_srgb, template) - at(goal.albedo_srgb, template))[skin].mean(1)
     for light in shading[skin].T:
-        assert abs(np.corrcoef(error, light)[0, 1]) < 0.1
+        assert abs(np.polyfit(light, error, 1)[0]) < 0.03
+
+
+@pytest.mark.slow
+def test_the_draft_preset_finds_a_known_albedo_free_of_shading(template, skin, shading, start, goal):
+    config = replace(PaintConfig.preset("draft"), size=256)
+    canvas = fit(template.vertices, {}, template, start, oracle(goal), [], config, Job(seed=0), 128)
+    maps = bake(canvas, template.vertices, template, start, [], config)
+    error = (at(maps.albedo_srgb, template) - at(goal.albedo_srgb, template))[skin]
+    before = (at(start.albedo_srgb, template) - at(goal.albedo_srgb, template))[skin]
+    correlations = [abs(np.corrcoef(error.mean(1), light)[0, 1]) for light in shading[skin].T]
+    print(np.abs(error).mean() / np.abs(before).mean(), correlations)
+    assert np.abs(error).mean() < 0.25 * np.abs(before).mean()
+    assert max(correlations) < 0.1
 
 
 def test_the_fine_grain_of_the_start_survives(template, start, painted):
@@ -120,9 +137,9 @@ def test_each_expression_gets_its_own_maps(template, skin, start):
 def test_views_depend_on_seed_and_round_alone(template):
     shape = {"smile": np.zeros_like(template.vertices)}
     args = (template.vertices, shape, template, select("smile"), SMALL)
-    one, cameras, shown = draw_views(*args, Job(seed=3), 4, 32)
-    same, _, shown_again = draw_views(*args, Job(seed=3), 4, 32)
-    other, _, _ = draw_views(*args, Job(seed=3), 5, 32)
+    one, cameras, shown = draw_views(*args, Job(seed=3).generator("paint", 4), 32)
+    same, _, shown_again = draw_views(*args, Job(seed=3).generator("paint", 4), 32)
+    other, _, _ = draw_views(*args, Job(seed=3).generator("paint", 5), 32)
     assert torch.equal(one.uv, same.uv) and shown == shown_again
     assert one.uv.shape != other.uv.shape or not torch.equal(one.uv, other.uv)
     assert len(cameras) == SMALL.views and set(cameras.closeup) - {""}
@@ -187,5 +204,5 @@ def test_two_views_equal_two_runs_of_one(template, start):
     for azimuths in ([10.0, 60.0], [10.0], [60.0]):
         views = look(vertices, tri, uv, orbit(torch.tensor(azimuths)), lights, 32)
         material = canvas.material(canvas.residual(torch.tensor([0])), views, canvas.start_pixels(views))
-        images.append(views.picture(pseudo_albedo(material, lobe(material, views))))
+        images.append(views.picture(pseudo_albedo(material, lobe(material, views, film(material, views)))))
     assert torch.allclose(images[0], torch.cat(images[1:]), atol=1e-5)
