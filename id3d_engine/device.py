@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "no", "bf16", "fp16")
 
 
 def pick(name: str = "auto") -> torch.device:
@@ -28,3 +29,20 @@ def pick(name: str = "auto") -> torch.device:
             "torch finds no CUDA device: use --device cpu, or install a CUDA build of torch and its driver"
         )
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def mixed_precision(name: str = "auto") -> str:
+    """accelerate's `mixed_precision` for training: `auto` is bf16 on CUDA and "no" on a CPU.
+
+    Most CPUs have no matrix units for bf16; autocast is three times slower there than float32.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    import torch
+
+    if name not in PRECISIONS:
+        raise InputError(f"unknown precision {name!r}: choose one of {', '.join(PRECISIONS)}")
+    if name != "auto":
+        return name
+    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"

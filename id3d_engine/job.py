@@ -11,6 +11,7 @@ Two rules make a killed job resumable to the same bytes:
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 import time
@@ -186,7 +187,9 @@ class Job:
         path = self._path(stage)
         if path is not None:
             tensors = {k: v.detach().cpu().contiguous() for k, v in state.tensors().items()}
-            _write(path, tensors, {"step": str(step), "elapsed_s": f"{elapsed_s:.3f}"})
+            facts = {"step": step, "elapsed_s": round(elapsed_s, 3)}
+            # One entry only: safetensors writes several in an order that changes from run to run.
+            _write(path, tensors, {"checkpoint": json.dumps(facts)})
 
     def _restore(self, stage: str, state: Checkpointable | None) -> tuple[int, float]:
         path = self._path(stage)
@@ -196,8 +199,10 @@ class Job:
 
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            # Before 22 November 2026 the two facts were entries of their own.
+            facts = json.loads(metadata["checkpoint"]) if "checkpoint" in metadata else metadata
             state.restore({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-        return int(metadata["step"]), float(metadata["elapsed_s"])
+        return int(facts["step"]), float(facts["elapsed_s"])
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

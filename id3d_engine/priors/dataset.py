@@ -18,10 +18,11 @@ import io
 import json
 import os
 import tarfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -68,51 +69,104 @@ class DatasetConfig:
 
 
 def build_dataset(
-    out: Path, config: DatasetConfig, *, workers: int = 1, listener: Listener = silent
+    out: Path,
+    config: DatasetConfig,
+    *,
+    workers: int = 1,
+    listener: Listener = silent,
+    cancel: threading.Event | None = None,
 ) -> list[Path]:
-    """Render `config.subjects` heads into shards under `out`.
+    """Render `config.subjects` heads into shards under `out`; a dataset there may grow.
+
+    Args:
+        out: The dataset's folder, made if needed.
+        config: What to render.
+        workers: Processes, one thread each.
+        listener: Receives `Progress`, one step a shard.
+        cancel: Set it to stop after the shards in work.
 
     Returns:
         The shards' paths, in order.
 
     Raises:
-        InputError: `out` is a file, or holds a dataset made with other settings.
+        InputError: `out` is a file, or holds a dataset made with other settings or more subjects.
+        Cancelled: `cancel` was set; finished shards are kept.
     """
     if out.is_file():
         raise InputError(f"{out} is a file: give a folder for the dataset")
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, config)
+    claim(out, config)
     starts = range(0, config.subjects, config.subjects_per_shard)
     shards = [out / f"heads-{index:05d}.tar" for index in range(len(starts))]
     todo = [(shard, start) for shard, start in zip(shards, starts, strict=True) if not shard.exists()]
-    steps = iter(Job(listener=listener).steps("dataset", len(todo)))
-    if workers <= 1:
-        for shard, start in todo:
-            next(steps)
-            write_shard(shard, config, start)
-    elif todo:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-            futures = [pool.submit(write_shard, shard, config, start) for shard, start in todo]
-            for future in as_completed(futures):
-                next(steps)
-                future.result()
-    next(steps, None)
+    job = Job(listener=listener, cancel=cancel)
+    finished = _write_shards(todo, config, workers)
+    for _ in job.steps("dataset", len(todo), message="rendering heads"):
+        next(finished)
     return shards
 
 
-def write_shard(path: Path, config: DatasetConfig, start: int) -> None:
+def claim(out: Path, config: DatasetConfig) -> None:
+    """Write the settings beside the shards, or check that the shards there were made with the same.
+
+    A last shard with fewer heads than there is room for now is deleted, to be made again.
+
+    Raises:
+        InputError: the settings differ, or the dataset there has more subjects.
+    """
+    path = out / "dataset.json"
+    made: dict[str, Any] = {}
+    if path.exists():
+        try:
+            made = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}): choose another folder") from error
+        if any(made.get(k) != v for k, v in asdict(config).items() if k != "subjects"):
+            raise InputError(f"{out} holds a dataset made with other settings: choose another folder")
+    before = int(made.get("subjects", 0))
+    if before > config.subjects:
+        raise InputError(
+            f"{out} was begun for {before} subjects, more than {config.subjects}: choose another folder"
+        )
+    full, rest = divmod(before, config.subjects_per_shard)
+    if rest and before < config.subjects:
+        (out / f"heads-{full:05d}.tar").unlink(missing_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(asdict(config), indent=2), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _write_shards(todo: list[tuple[Path, int]], config: DatasetConfig, workers: int) -> Iterator[Path]:
+    """Each shard's path when it is complete, in whatever order they are."""
+    if workers <= 1:
+        for shard, start in todo:
+            yield write_shard(shard, config, start)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
+    try:
+        for done in as_completed([pool.submit(write_shard, shard, config, start) for shard, start in todo]):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def write_shard(path: Path, config: DatasetConfig, start: int) -> Path:
     """Render heads `start` .. `start + subjects_per_shard` into one tar file at `path`."""
     template, encoder = load_template(), DlibEncoder()
     temporary = path.with_suffix(".partial")
-    with tarfile.open(temporary, "w") as tar:
-        for index in range(start, min(start + config.subjects_per_shard, config.subjects)):
-            asset = sample_asset(template, config.first_seed + index)
-            for key, files in render_subject(asset, template, encoder, config):
-                for suffix, data in files.items():
-                    info = tarfile.TarInfo(f"{key}.{suffix}")
-                    info.size = len(data)
-                    tar.addfile(info, io.BytesIO(data))
-    os.replace(temporary, path)
+    try:
+        with tarfile.open(temporary, "w") as tar:
+            for index in range(start, min(start + config.subjects_per_shard, config.subjects)):
+                asset = sample_asset(template, config.first_seed + index)
+                for key, files in render_subject(asset, template, encoder, config):
+                    for suffix, data in files.items():
+                        info = tarfile.TarInfo(f"{key}.{suffix}")
+                        info.size = len(data)
+                        tar.addfile(info, io.BytesIO(data))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
 
 
 def render_subject(
@@ -125,10 +179,11 @@ def render_subject(
         return
     albedo, _, _ = head_material(asset, template)
     target = np.concatenate([asset.shape, asset.appearance.to_vector()]).astype(float)
+    landmarks = {name: torch.from_numpy(asset.neutral[index]) for name, index in template.landmarks.items()}
     for view in range(config.views):
         generator = job.generator("view", view)
         closeup = CLOSEUPS[int(torch.randint(len(CLOSEUPS), (), generator=generator))]
-        cameras = sample_cameras(1, generator, closeup=closeup, landmarks=_landmarks(template, asset.neutral))
+        cameras = sample_cameras(1, generator, closeup=closeup, landmarks=landmarks)
         pick = int(torch.randint(-4, len(EXPRESSIONS), (), generator=generator))
         expression = EXPRESSIONS[pick] if pick >= 0 else NEUTRAL
         strength = 0.6 + 0.4 * float(torch.rand((), generator=generator))
@@ -163,7 +218,7 @@ def photo_embeddings(
     asset: HeadAsset, template: HeadTemplate, encoder: DlibEncoder, job: Job, count: int
 ) -> NDArray[np.float32]:
     """(P, D) embeddings of up to `count` photo-like renders in which the encoder found the face."""
-    found = []
+    found: list[NDArray[np.float32]] = []
     for attempt in range(count + 2):
         if len(found) == count:
             break
@@ -172,7 +227,7 @@ def photo_embeddings(
         # A head turned far enough shows the detector no face: such a photo is drawn again.
         with suppress(InputError):
             found.append(encoder.embed(photo))
-    return np.array(found, np.float32).reshape(len(found), -1)
+    return np.array(found, np.float32).reshape(-1, encoder.dimensions)
 
 
 def render_normals_and_albedo(
@@ -200,79 +255,6 @@ def render_normals_and_albedo(
     return both[:, :3], both[:, 3:]
 
 
-@dataclass(frozen=True)
-class Samples:
-    """A dataset in memory, N samples.
-
-    Attributes:
-        normals, albedo: (N, S, S, 3) uint8, or lists of PNG bytes when `decode` was False.
-        identity: list of (P, D) float32.
-        records: the JSON of each sample.
-    """
-
-    normals: list[Any]
-    albedo: list[Any]
-    identity: list[NDArray[np.float32]]
-    records: list[dict[str, Any]]
-
-
-def read_shards(shards: list[Path], *, decode: bool = False) -> Samples:
-    """Read shards into memory; images stay PNG bytes unless `decode`.
-
-    Raises:
-        InputError: there is no shard, or one is not a dataset shard of this project.
-    """
-    if not shards:
-        raise InputError("the dataset has no shards: run `id3d dataset` first or check the folder")
-    samples = Samples([], [], [], [])
-    for shard in shards:
-        try:
-            for files in _grouped(shard):
-                samples.normals.append(_decode(files["normals.png"]) if decode else files["normals.png"])
-                samples.albedo.append(_decode(files["albedo.png"]) if decode else files["albedo.png"])
-                samples.identity.append(np.load(io.BytesIO(files["identity.npy"]), allow_pickle=False))
-                samples.records.append(json.loads(files["json"]))
-        except (KeyError, tarfile.TarError, ValueError) as error:
-            raise InputError(
-                f"{shard} is not a dataset shard ({error}): rebuild it with `id3d dataset`"
-            ) from error
-    return samples
-
-
-def find_shards(folder: Path) -> list[Path]:
-    """The shards of a dataset folder, in order; empty if there are none."""
-    return sorted(folder.glob("heads-*.tar"))
-
-
-def _grouped(shard: Path) -> Iterator[dict[str, bytes]]:
-    with tarfile.open(shard) as tar:
-        key, files = "", {}
-        for member in tar:
-            stem, suffix = member.name.split(".", 1)
-            if stem != key and files:
-                yield files
-                files = {}
-            key = stem
-            data = tar.extractfile(member)
-            assert data is not None
-            files[suffix] = data.read()
-        if files:
-            yield files
-
-
-def _claim(out: Path, config: DatasetConfig) -> None:
-    """Write the settings beside the shards, or check that the shards there have the same ones."""
-    described = {k: v for k, v in vars(config).items() if k != "subjects"}
-    path = out / "dataset.json"
-    if path.exists() and json.loads(path.read_text()) != described:
-        raise InputError(f"{out} holds a dataset made with other settings: choose another folder")
-    path.write_text(json.dumps(described, indent=2))
-
-
-def _landmarks(template: HeadTemplate, vertices: NDArray) -> dict[str, NDArray]:
-    return {name: vertices[index] for name, index in template.landmarks.items()}
-
-
 def _one_thread() -> None:
     torch.set_num_threads(1)
 
@@ -282,10 +264,6 @@ def _png(image: torch.Tensor) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-
-def _decode(png: bytes) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
 def _npy(array: NDArray) -> bytes:

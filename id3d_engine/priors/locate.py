@@ -14,6 +14,7 @@ _WANTED = (
     "*.json",
     "geometry.safetensors",
     "albedo.safetensors",
+    "start.safetensors",
     "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
     "text_encoder/model.safetensors",

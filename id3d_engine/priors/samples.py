@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from .dataset import Samples
 from .prior import Prior
+from .shards import Samples, decode_pngs
 
 COLUMNS = 8
 
 
 def write_grid(
-    folder: Path, domain: str, samples: Samples, path: Path, *, steps: int = 12, seed: int = 0
+    folder: Path,
+    domain: str,
+    samples: Samples,
+    path: Path,
+    *,
+    steps: int = 12,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
 ) -> None:
     """A PNG of two rows: samples of the prior in `folder`, and the training renders with their conditions."""
-    prior = Prior.load(folder, domain)
+    prior = Prior.load(folder, domain, device)
     step = max(len(samples.records) // COLUMNS, 1)
     picked = list(range(0, len(samples.records), step))[:COLUMNS]
     conditions = prior.conditions(
@@ -35,9 +40,3 @@ def write_grid(
     rows = [torch.cat(list(images), dim=2) for images in (drawn, truth)]
     grid = torch.cat(rows, dim=1).permute(1, 2, 0)
     Image.fromarray((grid.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()).save(path)
-
-
-def decode_pngs(pngs: list[bytes]) -> Tensor:
-    """PNG bytes -> (B, 3, S, S) float32 in [0, 1]."""
-    images = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in pngs]
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255

@@ -1,20 +1,22 @@
 """Where the optimisation starts: a head regressed from the identity embedding.
 
 Most of what score distillation from a mean head would find out is that it is a head; much of the
-rest is what a linear map of the embedding already knows. Ridge regression maps the embedding to
-the template's shape coefficients and to the appearance parameters; distillation then adds what it
+rest is what the embedding alone already says. Kernel ridge regression maps the embedding to the
+template's shape coefficients and to the appearance parameters; distillation then adds what it
 cannot know: expression, detail, text. A prior folder without `start.safetensors` starts from the
 mean head.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from ..assets.appearance import AppearanceParameters
 from ..assets.hair import hair_offsets
@@ -22,6 +24,8 @@ from ..errors import InputError
 from ..template import HeadTemplate
 
 START_FILE = "start.safetensors"
+FOLDS = 4
+NUMBERS = ("support", "weights", "bias")
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,33 @@ class HeadStart:
 
 @dataclass(frozen=True)
 class StartRegressor:
-    """Ridge regression from an embedding to shape coefficients and appearance numbers.
+    """Kernel ridge regression from an embedding to shape coefficients and appearance numbers.
+
+    The answer to x is `sum_i k(x, support_i) weights_i + bias` with the Gaussian kernel
+    `k(a, b) = exp(-gamma |a - b|^2)`, or `k(a, b) = a . b` about the support's mean where gamma is 0,
+    which is plain (linear) ridge regression.
 
     Attributes:
-        mean: (D,) the training embeddings' mean.
-        weights: (D, T), with T = shape components + appearance numbers.
-        bias: (T,), the training targets' mean: the answer for the mean embedding.
+        support: (N, D) the training embeddings.
+        weights: (N, T), with T = shape components + appearance numbers.
+        bias: (T,), the training targets' mean.
+        gamma: See above.
         shape_size: How many of the T numbers are shape coefficients.
         encoder: Name of the encoder the embeddings came from.
     """
 
-    mean: NDArray[np.float32]
+    support: NDArray[np.float32]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    gamma: float
     shape_size: int
     encoder: str
 
     def predict(self, embedding: NDArray[np.floating]) -> NDArray[np.float32]:
         """(D,) or (N, D) embeddings -> (T,) or (N, T) numbers."""
-        return ((np.asarray(embedding, np.float32) - self.mean) @ self.weights + self.bias).astype(np.float32)
+        rows = np.atleast_2d(np.asarray(embedding, np.float64))
+        numbers = kernel(rows, self.support.astype(np.float64), self.gamma) @ self.weights + self.bias
+        return numbers.astype(np.float32).reshape(*np.shape(embedding)[:-1], -1)
 
     def head(self, embedding: NDArray[np.floating], template: HeadTemplate) -> HeadStart:
         """The start head of one identity.
@@ -67,10 +79,10 @@ class StartRegressor:
         Raises:
             InputError: the embedding has another length than the regressor was trained for.
         """
-        if np.shape(embedding) != self.mean.shape:
+        if np.shape(embedding) != self.support.shape[1:]:
             raise InputError(
                 f"the identity has {np.size(embedding)} numbers but this prior wants "
-                f"{self.mean.size} from the {self.encoder} encoder: make it again from the photos"
+                f"{self.support.shape[1]} from the {self.encoder} encoder: make it again from the photos"
             )
         numbers = self.predict(embedding)
         appearance = AppearanceParameters.from_vector(numbers[self.shape_size :])
@@ -85,73 +97,109 @@ def start_head(
     return HeadStart(skin, skin + hair_offsets(template, skin, appearance), appearance)
 
 
-def fit_ridge(
+def kernel(a: NDArray[np.float64], b: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
+    """(N, M) kernel values of (N, D) and (M, D) embeddings; see `StartRegressor`."""
+    if gamma == 0:
+        mean = b.mean(axis=0)
+        return (a - mean) @ (b - mean).T
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.exp(-gamma * np.maximum(squares, 0))
+
+
+def fit_start(
     embeddings: NDArray[np.floating],
     targets: NDArray[np.floating],
+    subjects: NDArray[np.integer],
     *,
     shape_size: int,
     encoder: str,
-    penalties: NDArray[np.floating] | None = None,
+    importance: NDArray[np.floating] | None = None,
+    linear: bool = False,
 ) -> StartRegressor:
-    """Ridge regression; every target's penalty is chosen by generalised cross-validation.
+    """Fit the regressor; width and penalty are chosen by cross-validation over subjects.
 
-    Source: Golub, Heath, Wahba 1979. With X = U S V^T and shrinkage f = s^2 / (s^2 + penalty), the
-    score of a penalty is the mean squared residual over (1 - sum(f) / N)^2.
+    Photos of one subject are never on both sides of a split: what counts is how new people come out.
 
     Args:
-        embeddings: (N, D).
+        embeddings: (N, D), one row a photo.
         targets: (N, T).
+        subjects: (N,) who is on the photo.
+        importance: (T,) how much an error of each target weighs in the choice; None is 1 for the
+            shape coefficients and 0 for the rest.
+        linear: Plain ridge regression instead of the Gaussian kernel.
     """
-    x = np.asarray(embeddings, np.float64)
-    y = np.asarray(targets, np.float64)
-    mean, bias = x.mean(0), y.mean(0)
-    u, s, vt = np.linalg.svd(x - mean, full_matrices=False)
-    projected = u.T @ (y - bias)
-    total = ((y - bias) ** 2).sum(0)
-    grid = np.geomspace(1e-4, 1e3, 29) if penalties is None else np.asarray(penalties)
-    scores = []
-    for penalty in grid:
-        keep = s**2 / (s**2 + penalty)
-        # |y - U f U^T y|^2 without forming the residual of every sample.
-        residual = total - ((2 * keep - keep**2)[:, None] * projected**2).sum(0)
-        scores.append(residual / len(x) / (1 - keep.sum() / len(x)) ** 2)
-    best = grid[np.argmin(scores, axis=0)]
-    shrunk = s[:, None] / (s[:, None] ** 2 + best[None]) * projected
+    x, y = np.asarray(embeddings, np.float64), np.asarray(targets, np.float64)
+    if importance is None:
+        importance = (np.arange(y.shape[1]) < shape_size).astype(float)
+    names, place = np.unique(subjects, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
+    typical = float(np.median(-np.log(np.maximum(kernel(x[:500], x[-500:], 1.0), 1e-12))))
+    gammas = [0.0] if linear else [share / typical for share in (0.5, 1.0, 2.0, 4.0)]
+    penalties = np.geomspace(1e-3, 10, 9) * (typical if linear else 1.0)
+    tried = [(g, p, _held_out_error(x, y, fold, g, p, importance)) for g in gammas for p in penalties]
+    gamma, penalty, _ = min(tried, key=lambda entry: entry[2])
+    weights = _solve(x, y - y.mean(0), gamma, penalty)
     return StartRegressor(
-        mean.astype(np.float32),
-        (vt.T @ shrunk).astype(np.float32),
-        bias.astype(np.float32),
+        x.astype(np.float32),
+        weights.astype(np.float32),
+        y.mean(0).astype(np.float32),
+        gamma,
         shape_size,
         encoder,
     )
 
 
+def _solve(x: NDArray, y: NDArray, gamma: float, penalty: float) -> NDArray:
+    gram = kernel(x, x, gamma)
+    gram[np.diag_indices_from(gram)] += penalty
+    return cho_solve(cho_factor(gram, overwrite_a=True), y)
+
+
+def _held_out_error(
+    x: NDArray, y: NDArray, fold: NDArray, gamma: float, penalty: float, importance: NDArray
+) -> float:
+    total = 0.0
+    for k in range(FOLDS):
+        # The choice needs no more than some thousand rows.
+        seen, unseen = np.flatnonzero(fold != k)[:2400], np.flatnonzero(fold == k)
+        mean = y[seen].mean(0)
+        weights = _solve(x[seen], y[seen] - mean, gamma, penalty)
+        found = kernel(x[unseen], x[seen], gamma) @ weights + mean
+        total += float((((found - y[unseen]) ** 2) @ importance).sum())
+    return total
+
+
 def save_start(regressor: StartRegressor, folder: Path) -> None:
-    """Write `start.safetensors` into a prior folder."""
+    """Write `start.safetensors` into a prior folder; numbers as float16."""
     from safetensors.numpy import save_file
 
-    tensors = {
-        "mean": regressor.mean,
-        "weights": np.ascontiguousarray(regressor.weights.astype(np.float16)),
-        "bias": regressor.bias,
+    tensors: dict[str, NDArray] = {
+        name: np.ascontiguousarray(getattr(regressor, name), np.float16) for name in NUMBERS
     }
-    metadata = {"encoder": regressor.encoder, "shape_size": str(regressor.shape_size)}
+    about = {name: getattr(regressor, name) for name in ("gamma", "shape_size", "encoder")}
     temporary = folder / (START_FILE + ".tmp")
-    save_file(tensors, temporary, metadata=metadata)
+    save_file(tensors, temporary, metadata={"start": json.dumps(about)})
     os.replace(temporary, folder / START_FILE)
 
 
 def load_start(folder: Path) -> StartRegressor | None:
-    """The start regressor of a prior folder, or None when it has none."""
-    from safetensors import safe_open
+    """The start regressor of a prior folder, or None when it has none.
+
+    Raises:
+        InputError: the file is damaged or something else.
+    """
+    from safetensors import SafetensorError, safe_open
 
     path = folder / START_FILE
     if not path.is_file():
         return None
-    with safe_open(path, framework="np") as file:
-        metadata = file.metadata() or {}
-        tensors = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
-    return StartRegressor(**tensors, shape_size=int(metadata["shape_size"]), encoder=metadata["encoder"])
+    try:
+        with safe_open(path, framework="np") as file:
+            about = json.loads((file.metadata() or {})["start"])
+            tensors = {name: file.get_tensor(name).astype(np.float32) for name in NUMBERS}
+        return StartRegressor(**tensors, **about)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no start regressor ({error}): copy the prior's folder again") from error
 
 
 def find_start(prior: str | Path, embedding: NDArray[np.floating], template: HeadTemplate) -> HeadStart:

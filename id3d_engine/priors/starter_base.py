@@ -52,7 +52,7 @@ class StarterConfig:
     vae_channels: tuple[int, ...] = (16, 32, 64, 96)
     vae_layers: int = 1
     vae_groups: int = 8
-    unet_channels: tuple[int, ...] = (64, 128, 192)
+    unet_channels: tuple[int, ...] = (48, 96, 160, 192)
     unet_layers: int = 1
     head_channels: int = 32
     unet_groups: int = 16

@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import threading
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from ..device import mixed_precision
 from ..errors import InputError
 from ..expressions import EXPRESSIONS, NEUTRAL
 from ..identity.dlib_encoder import DlibEncoder
@@ -30,11 +33,12 @@ from .adapters import Adapter, AdapterSizes
 from .base import Base, load_base, save_base, set_latent_scale
 from .card import write_card
 from .curves import Curve
-from .dataset import Samples, find_shards, read_shards
+from .locate import locate
 from .noise import NoiseSchedule
 from .prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
-from .samples import decode_pngs, write_grid
-from .start import fit_ridge, save_start
+from .samples import write_grid
+from .shards import Samples, decode_pngs, find_shards, read_shards
+from .start import StartRegressor, fit_start, save_start
 from .starter_base import StarterConfig, build_starter_base
 from .train_denoiser import CachedData, Denoiser, DenoiserTraining, standardise_identity, train_denoiser
 from .train_vae import VaeTraining, reconstruction_psnr, train_vae
@@ -46,9 +50,10 @@ class TrainingConfig:
 
     Attributes:
         vae, denoiser: See their classes.
-        starter: Sizes of a new base; unused when a base is given.
+        starter: Sizes of a new base, but for its image size, which is the dataset's; unused when a
+            base is given.
         sizes: Shapes of the adapters.
-        precision: accelerate's mixed precision: "no", "bf16" or "fp16".
+        precision: "auto", "no", "bf16" or "fp16", see `device.mixed_precision`.
         seed: Of everything.
     """
 
@@ -56,60 +61,138 @@ class TrainingConfig:
     denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
     starter: StarterConfig = field(default_factory=StarterConfig)
     sizes: AdapterSizes = field(default_factory=lambda: AdapterSizes(DlibEncoder.dimensions, rank=16))
-    precision: str = "bf16"
+    precision: str = "auto"
     seed: int = 0
 
 
 def train(
-    dataset: Path, out: Path, config: TrainingConfig, *, base: str | None = None, listener: Listener = silent
+    dataset: Path,
+    out: Path,
+    config: TrainingConfig,
+    *,
+    base: str | Path | None = None,
+    listener: Listener = silent,
+    cancel: threading.Event | None = None,
 ) -> None:
     """Train a prior folder at `out` on the shards in `dataset`.
 
     Args:
+        dataset: What `build_dataset` wrote.
+        out: The prior's folder. The same call again goes on from the checkpoints in `out.work`.
+        config: Settings.
         base: A pipeline folder or hub id whose weights stay frozen; None trains a starter base.
+        listener: Receives `Progress`.
+        cancel: Set it to stop; a checkpoint is kept.
 
     Raises:
-        InputError: the dataset has no shards, or its embeddings do not fit `config.sizes`.
+        InputError: the dataset has no shards, its embeddings do not fit `config.sizes`, its images
+            do not fit the base, the precision is unknown, or `out.work` holds another training.
+        Cancelled: `cancel` was set.
     """
-    torch.manual_seed(config.seed)
-    random.seed(config.seed)
+    accelerator = Accelerator(mixed_precision=mixed_precision(config.precision))
     samples = read_shards(find_shards(dataset))
-    if samples.identity[0].shape[1] != config.sizes.identity_dimension:
-        raise InputError(
-            f"the dataset's embeddings have {samples.identity[0].shape[1]} numbers but the adapters want "
-            f"{config.sizes.identity_dimension}: build the dataset with the same identity encoder"
-        )
+    _check_embeddings(samples, config)
     work = out.with_name(out.name + ".work")
-    job = Job(work, seed=config.seed, listener=listener)
-    accelerator = Accelerator(mixed_precision=config.precision)
+    _claim(work, samples, config, base)
+    job = Job(work, seed=config.seed, listener=listener, cancel=cancel)
     metrics: dict[str, float] = {}
+    _seed(config.seed)
     if base is None:
-        parts = build_starter_base(all_texts(samples), config.starter)
+        starter = replace(config.starter, image_size=samples.image_size)
+        parts, home = build_starter_base(all_texts(samples), starter), out
         _train_vae(parts, samples, config, job, accelerator, metrics)
     else:
-        parts = load_base(Path(base))
+        home = locate(base)
+        parts = load_base(home)
+        _check_size(parts, samples)
         config = replace(config, denoiser=replace(config.denoiser, train_base=False))
     parts.vae.to(accelerator.device)
     data = cache(parts, samples, job)
+    # Anew, so that a run which finds its autoencoder finished draws the same adapters.
+    _seed(config.seed)
     adapters = {domain: Adapter(parts.unet, config.sizes) for domain in DOMAINS}
     for adapter in adapters.values():
         standardise_identity(adapter, data.identity.flatten(0, 1))
     model = Denoiser(parts.unet, parts.text_encoder, adapters)
     curve = Curve(work / "denoiser.jsonl")
-    _save_start(samples, out)
+    out.mkdir(parents=True, exist_ok=True)
+    save_start(train_start(samples), out)
 
     def save(step: int) -> None:
+        if not accelerator.is_main_process:
+            return
         Adapter.remove(parts.unet)
         if config.denoiser.train_base:
             save_base(parts, out)
-        _save_adapters(adapters, out, base or out.name, config, {"step": step, **metrics, **curve.last()})
-        write_card(out, config_facts(config, samples), {**metrics, **curve.last()})
+        found = {"step": step, **metrics, **curve.last()}
+        description = AdapterConfig(
+            domain=DOMAINS[0],
+            identity_encoder=DlibEncoder.name,
+            identity_dimension=config.sizes.identity_dimension,
+            identity_tokens=config.sizes.identity_tokens,
+            base=str(base or out.name),
+            base_sha256=sha256(home / UNET_FILE),
+            rank=config.sizes.rank,
+            projector_width=config.sizes.projector_width,
+            resolution=samples.image_size,
+            prediction=parts.scheduler.config.prediction_type,
+            training=asdict(config.denoiser),
+            metrics=found,
+        )
+        for domain, adapter in adapters.items():
+            save_adapter(adapter, replace(description, domain=domain, image_convention=""), out)
+        write_card(out, config_facts(config, samples), found, base=None if base is None else str(base))
         for domain in DOMAINS:
-            write_grid(out, domain, samples, work / f"samples-{domain}-{step:06d}.png")
+            grid = work / f"samples-{domain}-{step:06d}.png"
+            write_grid(out, domain, samples, grid, device=accelerator.device)
 
     train_denoiser(
         model, NoiseSchedule.of(parts.scheduler), data, config.denoiser, job, accelerator, curve, save
     )
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+
+
+def _check_embeddings(samples: Samples, config: TrainingConfig) -> None:
+    found = samples.identity[0].shape[1]
+    if found != config.sizes.identity_dimension:
+        raise InputError(
+            f"the dataset's embeddings have {found} numbers but the adapters want "
+            f"{config.sizes.identity_dimension}: build the dataset with the same identity encoder"
+        )
+
+
+def _claim(work: Path, samples: Samples, config: TrainingConfig, base: str | Path | None) -> None:
+    """Note what is trained in `work`, or check that the checkpoints there are of the same training.
+
+    The numbers of steps may differ, so that a training can be ended early or prolonged.
+    """
+    wanted = asdict(config)
+    for stage, names in (("vae", ("steps",)), ("denoiser", ("steps", "save_every"))):
+        for name in names:
+            del wanted[stage][name]
+    wanted |= {"base": str(base), "samples": len(samples.records), "image_size": samples.image_size}
+    text = json.dumps(wanted, indent=2)
+    note = work / "training.json"
+    if note.is_file() and note.read_text(encoding="utf-8") != text:
+        raise InputError(f"{work} holds another training: delete it, or choose another --out")
+    work.mkdir(parents=True, exist_ok=True)
+    temporary = note.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, note)
+
+
+def _check_size(base: Base, samples: Samples) -> None:
+    """Raise unless the renders are as large as the base's images."""
+    size = base.unet.config.sample_size * 2 ** (len(base.vae.config.block_out_channels) - 1)
+    if samples.image_size != size:
+        raise InputError(
+            f"the dataset's images are {samples.image_size} px and the base works on {size} px: "
+            f"build the dataset with --image-size {size}"
+        )
 
 
 def _train_vae(
@@ -170,39 +253,25 @@ def _encode_all(parts: Base, samples: Samples) -> dict[str, Tensor]:
     return out
 
 
-def _save_start(samples: Samples, out: Path) -> None:
-    """Fit the start regressor, one row a photo, each subject's target once a photo."""
-    rows, targets, seen = [], [], set()
-    for record, embeddings in zip(samples.records, samples.identity, strict=True):
-        if record["subject"] not in seen:
-            seen.add(record["subject"])
-            rows.extend(embeddings)
-            targets.extend([record["target"]] * len(embeddings))
-    shape_size = len(load_template().basis)
-    regressor = fit_ridge(np.array(rows), np.array(targets), shape_size=shape_size, encoder=DlibEncoder.name)
-    out.mkdir(parents=True, exist_ok=True)
-    save_start(regressor, out)
-
-
-def _save_adapters(
-    adapters: dict[str, Adapter], out: Path, base: str, config: TrainingConfig, metrics: dict
-) -> None:
-    unet = out / UNET_FILE
-    for domain, adapter in adapters.items():
-        description = AdapterConfig(
-            domain=domain,
-            identity_encoder=DlibEncoder.name,
-            identity_dimension=config.sizes.identity_dimension,
-            identity_tokens=config.sizes.identity_tokens,
-            base=base,
-            base_sha256=sha256(unet) if unet.is_file() else "",
-            rank=config.sizes.rank,
-            projector_width=config.sizes.projector_width,
-            resolution=config.starter.image_size,
-            training=asdict(config.denoiser),
-            metrics=metrics,
-        )
-        save_adapter(adapter, description, out)
+def train_start(samples: Samples) -> StartRegressor:
+    """Fit the start regressor on every photo of every subject."""
+    first = {r["subject"]: i for i, r in reversed(list(enumerate(samples.records)))}
+    rows = [samples.identity[i] for i in first.values()]
+    counts = [len(photos) for photos in rows]
+    template = load_template()
+    face = np.sqrt(template.regions["face"])[None, :, None]
+    moved = (template.basis * face).reshape(len(template.basis), -1)
+    # An error of a shape coefficient weighs what it moves the face.
+    importance = np.zeros(len(samples.records[0]["target"]))
+    importance[: len(moved)] = (moved**2).sum(axis=1)
+    return fit_start(
+        np.concatenate(rows),
+        np.repeat([samples.records[i]["target"] for i in first.values()], counts, axis=0),
+        np.repeat(list(first), counts),
+        shape_size=len(moved),
+        encoder=DlibEncoder.name,
+        importance=importance,
+    )
 
 
 def all_texts(samples: Samples) -> list[str]:

@@ -7,7 +7,7 @@ is trained from nothing learns fastest together with them, since the adapters' i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..job import Job
+from ..job import Job, Stepper
 from .adapters import Adapter
 from .curves import Curve
 from .noise import NoiseSchedule
@@ -110,28 +110,33 @@ class Denoiser(nn.Module):
 
 
 class DenoiserState:
-    """Weights, optimiser and averaged weights between steps (`job.Checkpointable`)."""
+    """Weights, optimiser and averaged weights between steps (`job.Checkpointable`).
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, ema: WeightAverage) -> None:
-        self.model, self.optimizer, self.ema = model, optimizer, ema
+    Args:
+        trained: Holds every weight that training changes; a frozen base is no part of a checkpoint.
+    """
+
+    def __init__(self, trained: nn.Module, optimizer: torch.optim.Optimizer, ema: WeightAverage) -> None:
+        self.stepper, self.ema = Stepper(trained, optimizer), ema
 
     def tensors(self) -> dict[str, Tensor]:
-        from ..job import Stepper
-
+        """See `job.Checkpointable`."""
         average = {f"ema.{i}": value for i, value in enumerate(self.ema.values)}
-        return {**Stepper(self.model, self.optimizer).tensors(), **average}
+        return {**self.stepper.tensors(), **average}
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        from ..job import Stepper
-
-        rest = {k: v for k, v in tensors.items() if not k.startswith("ema.")}
-        Stepper(self.model, self.optimizer).restore(rest)
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """See `job.Checkpointable`."""
+        self.stepper.restore({k: v for k, v in tensors.items() if not k.startswith("ema.")})
         for i, value in enumerate(self.ema.values):
             value.copy_(tensors[f"ema.{i}"])
 
 
 class WeightAverage:
-    """Exponential moving average of parameters, with a horizon that grows from the first step."""
+    """Exponential moving average of parameters, with a horizon that grows from the first step.
+
+    After step s the average moves by 1 - d towards the parameters, d = min(2^(-1 / half_life),
+    (1 + s) / (10 + s)).
+    """
 
     def __init__(self, parameters: Sequence[nn.Parameter], half_life: float) -> None:
         self.parameters = tuple(parameters)
@@ -140,6 +145,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
+        """Take in the parameters after step `step`."""
         decay = min(self.limit, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.values, [p.detach() for p in self.parameters], 1 - decay)
 
@@ -173,7 +179,8 @@ def train_denoiser(
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=1e-3, betas=(0.9, 0.99))
     ema = WeightAverage(parameters, config.ema)
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    state = DenoiserState(model, optimizer, ema)
+    state = DenoiserState(model if config.train_base else model.adapters, optimizer, ema)
+    count = max(config.batch // len(DOMAINS), 1)
     for step in job.steps("denoiser", config.steps, state, "training the denoiser"):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warm_cosine(step, config.steps, 200)
@@ -182,7 +189,7 @@ def train_denoiser(
         optimizer.zero_grad()
         losses = {}
         for domain in DOMAINS:
-            batch = draw(data, domain, config.batch // len(DOMAINS), config.dropped, generator, plain=plain)
+            batch = draw(data, domain, count, config.dropped, generator, plain=plain)
             noise = torch.randn(batch.latents.shape, generator=generator)
             t = torch.randint(schedule.steps, (len(noise),), generator=generator)
             noised = schedule.add_noise(batch.latents, noise, t)

@@ -92,11 +92,14 @@ def edge_error(image: Tensor, target: Tensor) -> Tensor:
 
 
 def random_crops(pngs: list[bytes], count: int, size: int, generator: torch.Generator) -> Tensor:
-    """(count, 3, size, size) float32 in [0, 1]; centres avoid the empty border of the renders."""
+    """(count, 3, s, s) float32 in [0, 1], s = `size` or the renders' own where they are smaller.
+
+    Centres avoid the renders' empty border.
+    """
     crops = []
     for index in torch.randint(len(pngs), (count,), generator=generator).tolist():
         image = np.asarray(Image.open(io.BytesIO(pngs[index])))
-        room = image.shape[0] - size
+        room = max(image.shape[0] - size, 0)
         # The mean of two uniform draws favours the middle, where the head is.
         y, x = (torch.rand(2, 2, generator=generator).mean(0) * (room + 1)).int().clamp(max=room).tolist()
         crops.append(image[y : y + size, x : x + size])
