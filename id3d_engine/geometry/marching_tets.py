@@ -19,6 +19,8 @@ from torch import Tensor
 from ..errors import Id3dError
 from .tet_grid import TET_EDGES, TetGrid, gather
 
+_POWERS = torch.tensor([1, 2, 4, 8])
+
 
 @lru_cache(maxsize=1)
 def case_table() -> tuple[tuple[tuple[int, int, int], ...], ...]:
@@ -44,6 +46,16 @@ def _triangles_of(pattern: int, corners: np.ndarray) -> tuple[tuple[int, int, in
     if np.dot(normal, outward) < 0:
         ring.reverse()
     return tuple((ring[0], p, q) for p, q in pairwise(ring[1:]))
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[Tensor, Tensor]:
+    """Triangles of each pattern (16,), and their corners as positions in `TET_EDGES` (16, 6)."""
+    table = torch.zeros(16, 6, dtype=torch.long)
+    for pattern, triangles in enumerate(case_table()):
+        flat = torch.tensor(triangles, dtype=torch.long).flatten()
+        table[pattern, : len(flat)] = flat
+    return torch.tensor([len(t) for t in case_table()]), table
 
 
 def marching_tets(grid: TetGrid, positions: Tensor, sdf: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,14 +86,14 @@ def marching_tets(grid: TetGrid, positions: Tensor, sdf: Tensor) -> tuple[Tensor
     # Opposite signs: the difference is a sum of magnitudes and never zero.
     weight = s_start / (s_start - s_end)
     vertices = gather(positions, start) * (1 - weight) + gather(positions, end) * weight
-    powers = torch.tensor([1, 2, 4, 8], device=sdf.device)
-    pattern = (inside[grid.tets] * powers).sum(dim=1)
+    pattern = (inside[grid.tets] * _POWERS.to(sdf.device)).sum(dim=1)
+    counts, table = (t.to(sdf.device) for t in _tables())
+    count = counts[pattern]
     parts = []
-    for case, triangles in enumerate(case_table()):
-        if not triangles:
-            continue
-        case_edges = grid.tet_edges[pattern == case]
-        parts.append(index[case_edges[:, torch.tensor(triangles, device=sdf.device)]].reshape(-1, 3))
+    for triangles_a_tet in (1, 2):
+        tets = torch.nonzero(count == triangles_a_tet).squeeze(1)
+        corners = table[pattern[tets], : 3 * triangles_a_tet]
+        parts.append(index[grid.tet_edges[tets].gather(1, corners)].reshape(-1, 3))
     return vertices, torch.cat(parts)
 
 

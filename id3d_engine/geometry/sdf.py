@@ -55,9 +55,7 @@ class Solid:
 
     def inside(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
         """(P,) bool for points (P, 3)."""
-        tree = self._all
-        points = np.ascontiguousarray(points, np.float64)
-        return bvh.winding(points, tree.corners, tree.span, tree.pole) > 0.5
+        return self._winding(points) > 0.5
 
     def distance(self, points: NDArray[np.floating], limit_m: float) -> NDArray[np.float64]:
         """(P,) unsigned distances to the outside, at most `limit_m`."""
@@ -82,6 +80,11 @@ class Solid:
         full = np.column_stack([1.0 - weights.sum(axis=1), weights]).astype(np.float32)
         return Distances(sdf, nearest, full)
 
+    def _winding(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        tree = self._all
+        points = np.ascontiguousarray(points, np.float64)
+        return bvh.winding(points, tree.corners, tree.span, tree.pole)
+
     def _nearest(
         self, points: NDArray[np.floating], limit_m: float
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
@@ -92,7 +95,10 @@ class Solid:
     def _borders_outside(
         self, vertices: NDArray[np.float64], triangles: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        """(T,) bool: outside just in front and inside just behind, at one of four places at least."""
+        """(T,) bool: outside just in front and inside just behind, at one of four places at least.
+
+        Behind a triangle the winding number is 1 higher than before it, so one query tells both.
+        """
         corners = vertices[triangles]
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         length = np.linalg.norm(normal, axis=1, keepdims=True)
@@ -101,7 +107,8 @@ class Solid:
         borders = np.zeros(len(triangles), bool)
         for weights in ((2, 2, 2), (4, 1, 1), (1, 4, 1), (1, 1, 4)):
             middle = np.einsum("tcd,c->td", corners[left], np.array(weights) / 6.0)
-            borders[left] = ~self.inside(middle + step[left]) & self.inside(middle - step[left])
+            front = self._winding(middle + step[left])
+            borders[left] = (front > -0.5) & (front <= 0.5)
             left = left[~borders[left]]
         return borders if borders.any() else np.ones(len(triangles), bool)
 

@@ -13,7 +13,14 @@ from id3d_engine.expressions import EXPRESSIONS, NEUTRAL
 from id3d_engine.geometry.fields import StartHead
 from id3d_engine.geometry.guide import fit_to
 from id3d_engine.geometry.psi_g import PsiGConfig
-from id3d_engine.geometry.sculpt import SculptConfig, choose, round_cameras, sculpt_with, without_crumbs
+from id3d_engine.geometry.sculpt import (
+    SculptConfig,
+    Sculpture,
+    choose,
+    round_cameras,
+    sculpt_with,
+    without_crumbs,
+)
 from id3d_engine.geometry.sdf import Solid
 from id3d_engine.job import Job
 from id3d_engine.render.normals import render_normals
@@ -56,10 +63,16 @@ def start() -> StartHead:
     return StartHead(template.vertices, offsets, template.triangles, template)
 
 
+@pytest.fixture(scope="module")
+def untouched(start) -> Sculpture:
+    """The sculpture after no rounds."""
+    return run(None, start, replace(SMALL, rounds=0))
+
+
 @pytest.fixture
 def oracle(start) -> Oracle:
     """A broader, flatter head than the start."""
-    wide = start.neutral * np.array([1.12, 0.94, 1.0], np.float32)
+    wide = start.neutral * np.array([1.2, 0.9, 1.0], np.float32)
     heads = {"neutral": wide, "mouth_stretch": wide + start.offsets["mouth_stretch"]}
     return Oracle(heads, start.triangles)
 
@@ -82,18 +95,27 @@ def same(one, other) -> bool:
     )
 
 
-def test_without_rounds_the_start_comes_back(oracle, start):
-    sculpture = run(oracle, start, replace(SMALL, rounds=0))
-    assert list(sculpture.surfaces) == ["neutral", "mouth_stretch"]
-    for name, surface in sculpture.surfaces.items():
+def test_without_rounds_the_start_comes_back(untouched, start):
+    assert list(untouched.surfaces) == ["neutral", "mouth_stretch"]
+    for name, surface in untouched.surfaces.items():
         assert error_m(surface, start.vertices(name), start.triangles) < 0.0008
         assert surface[0].dtype == np.float32
         assert surface[1].dtype == np.int32
 
 
-def test_the_surface_moves_to_what_the_guide_shows(oracle, start):
-    before = run(oracle, start, replace(SMALL, rounds=0))
-    after = run(oracle, start, replace(SMALL, rounds=10))
+def test_the_surface_moves_to_what_the_guide_shows(oracle, start, untouched):
+    config = replace(SMALL, rounds=4, inner_steps=5, views=3, closeups=0, learning_rate=5e-3)
+    after = sculpt_with(oracle, start, [], config, Job())
+    first, last = (
+        error_m(s.surfaces["neutral"], oracle.heads["neutral"], start.triangles) for s in (untouched, after)
+    )
+    assert last < 0.75 * first, (first, last)
+
+
+@pytest.mark.slow
+def test_every_expression_moves_to_what_the_guide_shows(oracle, start):
+    config = replace(SMALL, cell_m=0.009, rounds=24, inner_steps=6)
+    before, after = run(oracle, start, replace(config, rounds=0)), run(oracle, start, config)
     assert set(oracle.asked) == {"neutral", "mouth_stretch"}
     for name, head in oracle.heads.items():
         first, last = (error_m(s.surfaces[name], head, start.triangles) for s in (before, after))
@@ -101,7 +123,7 @@ def test_the_surface_moves_to_what_the_guide_shows(oracle, start):
 
 
 def test_a_cancelled_job_goes_on_to_the_same_bytes(oracle, start, tmp_path):
-    config = replace(SMALL, rounds=4, inner_steps=2)
+    config = replace(SMALL, rounds=2, inner_steps=1)
     whole = run(oracle, start, config, Job(seed=5))
 
     class Interrupting(Oracle):
@@ -115,13 +137,7 @@ def test_a_cancelled_job_goes_on_to_the_same_bytes(oracle, start, tmp_path):
         run(Interrupting(oracle.heads, start.triangles), start, config, job)
     resumed = run(oracle, start, config, Job(tmp_path, seed=5))
     assert same(whole, resumed)
-
-
-def test_seeds_matter_and_nothing_else_does(oracle, start):
-    config = replace(SMALL, rounds=2, inner_steps=2)
-    first, again, other = (run(oracle, start, config, Job(seed=s)) for s in (1, 1, 2))
-    assert same(first, again)
-    assert not same(first, other)
+    assert not same(whole, run(oracle, start, config, Job(seed=6)))
 
 
 def test_previews_are_announced(oracle, start, tmp_path):
