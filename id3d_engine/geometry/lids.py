@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from ..template import HeadTemplate
 from .follow import lid_rims
-from .smooth import operators
+from .smooth import factor, operators
 
 Array = NDArray[np.float64]
 ENOUGH_M = 2e-5  # lids this close to meeting are left alone
@@ -99,7 +98,7 @@ def _spread(
     free[upper] = free[lower] = False
     inside = np.flatnonzero(free)
     right = -(stiffness[inside][:, upper] @ values)
-    field[inside] = splu(stiffness[inside][:, inside].tocsc()).solve(right)
+    field[inside] = factor(stiffness[inside][:, inside]).solve(right)
     return field
 
 

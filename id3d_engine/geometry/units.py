@@ -13,12 +13,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from ..template import HeadTemplate
 from .follow import pieces
 from .lids import close_lids
-from .smooth import operators
+from .smooth import factor, operators
 from .wrap import check_start
 
 Array = NDArray[np.float64]
@@ -103,7 +102,7 @@ class _Carrier:
             np.add.at(right, index[:, a], pull)
             np.add.at(right, index[:, b], -pull)
         system = self.stiffness[free][:, free] + 1e-9 * sparse.identity(len(free))
-        return splu(system.tocsc()).solve(right[free])
+        return factor(system).solve(right[free])
 
 
 def turn(rest: Array, unit: Array, eyeball: Array) -> Array:

@@ -15,13 +15,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from ..errors import InputError
 from ..template import SKIN, HeadTemplate
 from .closest import Surface, Target, vertex_normals
 from .follow import follow
-from .smooth import operators
+from .smooth import factor, operators
 
 Array = NDArray[np.float64]
 
@@ -180,7 +179,7 @@ def fit_shape(template: HeadTemplate, start: Array, pull: Pull, settings: Settin
     first = _coefficients(basis, (start - mean).ravel(), np.repeat(mass * (1 - template.regions["scalp"]), 3))
     extra = start - mean - (first @ basis).reshape(start.shape)
     coefficients, vertices = first, start
-    soft = 1.0 - 0.8 * template.regions["scalp"]  # hair is no shape of the skull
+    soft = 1.0 - HAIR_DOUBT * template.regions["scalp"]
     for round_ in range(settings.shape_rounds):
         scale = np.interp(round_, [0, settings.shape_rounds - 1], [0.012, 0.004])
         signed, weight, normals = pull.offsets(vertices, scale)
@@ -196,6 +195,7 @@ def fit_shape(template: HeadTemplate, start: Array, pull: Pull, settings: Settin
 
 
 PATCH_M2 = 0.008**2
+HAIR_DOUBT = 0.95  # what stands on the scalp may be hair and says little about the skull
 
 
 def refine(
@@ -223,7 +223,7 @@ def refine(
         wanted = moved - start + signed[:, None] * normals
         alpha = (length / (2 * np.pi)) ** 4
         system = sparse.diags(mass * (weight + hold)) + alpha * bending
-        moved = start + splu(system.tocsc()).solve((mass * weight)[:, None] * wanted)
+        moved = start + factor(system).solve((mass * weight)[:, None] * wanted)
     return moved
 
 
