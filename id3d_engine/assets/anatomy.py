@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..template import EYE, SKIN, HeadTemplate
 from .texels import Float, bump, smoothstep

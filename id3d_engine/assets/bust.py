@@ -16,8 +16,8 @@ Float = NDArray[np.float32]
 
 # Rings of cloth from the collar down: share of the way from the neck's border to the shoulders'
 # outline, and height in metres.
-_RINGS = ((-0.045, 0.016), (0.02, 0.020), (0.05, 0.010), (0.25, -0.012), (0.60, -0.034), (0.92, -0.062), (1.0, -0.10),
-          (1.02, -0.30))  # fmt: skip
+_RINGS = ((-0.045, 0.016), (0.02, 0.020), (0.05, 0.010), (0.25, -0.012), (0.60, -0.034),
+          (0.92, -0.062), (1.0, -0.10), (1.02, -0.30))  # fmt: skip
 _SHOULDERS_M = (0.215, 0.115)
 
 
@@ -30,12 +30,16 @@ class Bust:
         triangles: (T, 3) int64.
         triangle_uv: (T, 3, 2), zeros on cloth.
         first_cloth: Index of the first cloth triangle.
+        chin: The chin's vertex.
+        neck_width_m: Of the mean head.
     """
 
     border: NDArray[np.intp]
     triangles: Tensor
     triangle_uv: Tensor
     first_cloth: int
+    chin: int
+    neck_width_m: float
 
 
 @lru_cache(maxsize=4)
@@ -50,8 +54,14 @@ def bust(template: HeadTemplate) -> Bust:
             cloth += [(a, a + count, b), (b, a + count, b + count)]
     triangles = np.concatenate([template.triangles, np.array(cloth)])
     uv = np.concatenate([template.triangle_uv, np.zeros((len(cloth), 3, 2), np.float32)])
-    first = len(template.triangles)
-    return Bust(border, torch.from_numpy(triangles.astype(np.int64)), torch.from_numpy(uv), first)
+    return Bust(
+        border=border,
+        triangles=torch.from_numpy(triangles.astype(np.int64)),
+        triangle_uv=torch.from_numpy(uv),
+        first_cloth=len(template.triangles),
+        chin=template.landmarks["chin"],
+        neck_width_m=float(np.ptp(template.vertices[border, 0])),
+    )
 
 
 def neck_border(template: HeadTemplate) -> NDArray[np.intp]:
@@ -84,12 +94,20 @@ def dress(figure: Bust, head: Float, skin: Float) -> Float:
     middle = loop.mean(axis=0)
     outward = loop[:, :2] - middle[:2]
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-6)
-    outline = middle[:2] + outward * np.array(_SHOULDERS_M, np.float32) + np.array([0, 0.015], np.float32)
+    # Children's shoulders are as much narrower as their necks, and no collar may cover a chin.
+    scale = float(np.clip(np.ptp(loop[:, 0]) / figure.neck_width_m, 0.45, 1.4))
+    chin = skin[figure.chin, 2] - 0.008
+    drop = min(0.0, float(chin - loop[np.argmin(loop[:, 1]), 2] - _RINGS[1][1] * scale))
+    outline = middle[:2] + scale * (outward * np.array(_SHOULDERS_M, np.float32) + (0.0, 0.015))
     rings = []
-    for share, height in _RINGS:
+    for index, (share, height) in enumerate(_RINGS):
+        if drop < 0 and index < 2:
+            share -= min(0.16, -6 * drop)
         ring = np.empty_like(loop)
         ring[:, :2] = loop[:, :2] + share * (outline - loop[:, :2])
         level = max(share, 0.0) ** 0.5
-        ring[:, 2] = loop[:, 2] * (1 - level) + middle[2] * level + height
+        # The first ring stays at the neck, however far the collar drops.
+        fall = drop if index else 0.0
+        ring[:, 2] = loop[:, 2] * (1 - level) + middle[2] * level + height * scale + fall
         rings.append(ring)
     return np.concatenate([head, *rings]).astype(np.float32)

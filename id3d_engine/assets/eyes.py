@@ -34,7 +34,7 @@ def iris_colour(appearance: AppearanceParameters) -> Float:
     """(3,) sRGB, the iris's middle tone."""
     light = palette(_LIGHT_IRIS, appearance.iris_hue)
     brown = palette(_BROWN_IRIS, appearance.iris_melanin)
-    share = float(smoothstep(0.25, 0.6, np.float32(appearance.iris_melanin)))
+    share = float(smoothstep(0.25, 0.6, appearance.iris_melanin))
     return light + (brown - light) * share
 
 

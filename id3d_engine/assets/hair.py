@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from ..template import HeadTemplate
-from .anatomy import Anatomy, anatomy
+from .anatomy import Anatomy, anatomy, beard_field
 from .appearance import AppearanceParameters
 from .noise import fbm
 from .texels import Float, bump, smoothstep
@@ -51,7 +51,7 @@ STYLES: dict[str, Style] = {
     "buzz": Style(0.003, 0.0025, 0.002, 0.0025, lumps=0.02),
     "short": Style(0.013, 0.011, 0.006, 0.008, lumps=0.35),
     "side_part": Style(0.016, 0.016, 0.007, 0.009, lumps=0.2, falling=True),
-    "quiff": Style(0.018, 0.028, 0.006, 0.009, lumps=0.25, pole=(0.0, 1.0, -0.1)),
+    "quiff": Style(0.018, 0.028, 0.006, 0.009, lumps=0.25, pole=(0.0, 0.75, -0.75)),
     "bob": Style(0.017, 0.013, 0.024, 0.024, hang=0.026, down=True, lumps=0.2, falling=True),
     "long": Style(0.015, 0.011, 0.019, 0.020, hang=0.034, down=True, lumps=0.22, falling=True),
     "curly": Style(0.026, 0.020, 0.020, 0.022, lumps=0.7),
@@ -60,7 +60,7 @@ STYLES: dict[str, Style] = {
     "bun": Style(0.007, 0.006, 0.004, 0.006, lumps=0.05, pole=(0.0, 0.85, 0.5)),
 }
 PARTING_M = 0.05  # between a parting on the far left and one on the far right
-_BUN_RADIUS_M = 0.026
+_BUN_RADIUS_M = 0.028
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,8 @@ def _falling(offset: NDArray[np.float64], part: float) -> Float:
     x, y, z = offset[:, 0] - part, offset[:, 1] - 0.02, offset[:, 2]
     fan = np.pi / 2 - np.arctan2(np.abs(x), np.maximum(y, 0.0))
     strand = np.where(y < 0, y / 0.08, fan)
-    side = np.clip(x / 0.03, -1, 1) * 0.8
+    # The two halves differ, but meet at the back of the head without a seam.
+    side = 0.35 * np.where(y < 0, np.sign(x), np.clip(x / (0.002 + 0.03 * np.clip(y / 0.03, 0, 1)), -1, 1))
     return np.stack([strand, side, (np.abs(x) - z) / 0.1], axis=1).astype(np.float32)
 
 
@@ -147,14 +148,12 @@ def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceP
         appearance: Style, volume, curl, hairline and texture seed.
 
     Returns:
-        (V, 3) float32 offsets in metres, 0 outside the hair; eyes, ears and face do not move.
+        (V, 3) float32 offsets in metres, 0 outside hair and beard; eyes, ears and lips do not move.
     """
     from ..render.normals import vertex_normals
 
     look = appearance.clamped()
     style = STYLES[look.style]
-    if look.style == "bald":
-        return np.zeros_like(template.vertices, dtype=np.float32)
     import torch
 
     a = anatomy(template)
@@ -173,6 +172,7 @@ def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceP
     out = direction * thickness[:, None]
     out += _curtain(a, frame, look, style)
     out = _smoothed(template, out, frame.covered)
+    out += direction * _beard_thickness(template, a, look)[:, None]
     if look.style == "bun":
         out += _bun(frame)
     return out.astype(np.float32)
@@ -209,6 +209,22 @@ def _thickness(
     return (thick * smoothstep(-0.002, reach, depth) * frame.covered).astype(np.float32)
 
 
+def _beard_thickness(template: HeadTemplate, a: Anatomy, look: AppearanceParameters) -> Float:
+    """(V,) metres that beard and moustache stand off the skin; lips, ears and eyes keep their place."""
+    if max(look.beard, look.moustache) < 0.2:
+        return np.zeros(len(template.vertices), np.float32)
+    jaw, chin, moustache = beard_field(a, template.vertices)
+    length = 0.011 * smoothstep(0.3, 1.0, look.beard)
+    full = np.maximum(jaw, chin) * length
+    patch = 0.005 * chin * smoothstep(0.1, 0.4, look.beard)
+    lip = 0.003 * moustache * look.moustache
+    bare = np.maximum(template.regions["lips"], template.regions["ears"])
+    skin = np.clip(1 - 2 * bare, 0, 1) * (1 - template.regions["mouth_inside"])
+    lumps = 1 + 0.5 * fbm(template.vertices, 120.0, look.texture_seed * 31 + 12)
+    thick = np.maximum(np.maximum(full, patch), lip) * skin * lumps
+    return _smoothed(template, thick[:, None].astype(np.float32), skin, rounds=1)[:, 0]
+
+
 def _curtain(a: Anatomy, frame: SkullFrame, look: AppearanceParameters, style: Style) -> Float:
     """(V, 3): long hair pushes the lower sides and back outwards, more towards the bottom."""
     out = np.zeros_like(frame.offset)
@@ -235,7 +251,7 @@ def _smoothed(template: HeadTemplate, offsets: Float, covered: Float, rounds: in
     count = np.maximum(np.bincount(edges.ravel(), minlength=len(offsets)), 1)[:, None]
     for _ in range(rounds):
         total = np.zeros_like(offsets)
-        for k in range(3):
+        for k in range(offsets.shape[1]):
             total[:, k] = np.bincount(edges[:, 0], offsets[edges[:, 1], k], len(offsets)) + np.bincount(
                 edges[:, 1], offsets[edges[:, 0], k], len(offsets)
             )
@@ -248,8 +264,8 @@ def _bun(frame: SkullFrame) -> Float:
     direction = np.array([0.0, 0.80, 0.60], np.float32)
     unit = frame.offset / np.maximum(np.linalg.norm(frame.offset, axis=1, keepdims=True), 1e-4)
     angle = np.arccos(np.clip(unit @ direction, -1, 1))
-    inside = angle / 0.36
-    foot = (frame.offset @ direction)[inside < 0.25].mean() * direction
+    inside = angle / 0.52
+    foot = (frame.offset @ direction)[inside < 0.3].mean() * direction
     sideways = unit - (unit @ direction)[:, None] * direction
     sideways /= np.maximum(np.linalg.norm(sideways, axis=1, keepdims=True), 1e-4)
     # Polar angle on the ball: 0 on its far end, 2.5 at its neck.

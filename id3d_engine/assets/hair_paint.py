@@ -13,7 +13,8 @@ from .texels import Float, bump, mixed, smoothstep
 
 # From platinum to black along melanin, and the same with red pigment; sRGB.
 _HAIR = np.array(
-    [(226, 204, 160), (196, 160, 104), (150, 112, 68), (98, 68, 44), (58, 40, 29), (32, 24, 20), (19, 17, 17)],
+    [(226, 204, 160), (196, 160, 104), (150, 112, 68), (98, 68, 44), (58, 40, 29), (32, 24, 20),
+     (19, 17, 17)],
     np.float32,
 ) / 255  # fmt: skip
 _RED_HAIR = np.array(
@@ -34,34 +35,48 @@ def _greyed(colour: Float, strands: Float, grey: float) -> Float:
     """(N, 3): whole strands turn white first, as grey hair does; `strands` in about [-1, 1]."""
     if grey < 0.02:
         return colour
-    share = smoothstep(-0.5, 0.5, 2.0 * grey - 1.0 + 0.8 * strands)
+    share = smoothstep(-0.8, 0.8, 2.0 * grey - 1.0 + 0.8 * strands)
     white = _GREY_HAIR * (1 + 0.22 * strands)[:, None]
     return mixed(colour, white, np.clip(0.45 * grey + 0.55 * share * min(1.0, 2.0 * grey), 0, 1))
 
 
-def scalp_hair(frame: SkullFrame, points: Float, look: AppearanceParameters) -> tuple[Float, Float, Float]:
-    """Colour (N, 3), cover (N,) in [0, 1] and strand noise (N,) in about [-1, 1] of the scalp's hair."""
+def scalp_hair(
+    frame: SkullFrame, points: Float, look: AppearanceParameters, extent: Float
+) -> tuple[Float, Float, Float]:
+    """Colour (N, 3), cover (N,) in [0, 1] and strand noise (N,) in about [-1, 1] of the scalp's hair.
+
+    `extent` (N,) is the size of each texel in metres: strands finer than two of them would alias.
+    """
     seed = look.texture_seed * 31 + 17
     depth = hair_depth(frame, look)
     strand = strand_coordinates(frame, look)
     curl = look.hair_curl if look.style not in ("curly", "afro") else max(look.hair_curl, 0.7)
     bend = fbm(points, 22.0 + 70.0 * curl, seed, octaves=2)
     strand[:, 0] += (0.02 + 0.16 * curl) * bend
-    fine = fbm(strand, (70.0, 70.0, 1.6 + 8.0 * curl), seed + 1, octaves=2, gain=0.7)
+    wanted = 2.2 * float(np.median(extent[depth > 0])) if (depth > 0).any() else 0.001
+    strand_m = max(0.0012, wanted)
+    per_radian = 0.085 / strand_m
+    octaves = 2 if wanted < 0.0006 else 1
+    fine = fbm(strand, (per_radian, per_radian, 1.6 + 8.0 * curl), seed + 1, octaves=octaves, gain=0.4)
+    fine *= smoothstep(1.3, 2.4, strand_m / extent)
     clump = fbm(strand, (15.0, 15.0, 0.7 + 4.0 * curl), seed + 2, octaves=2)
     broad = fbm(points, 14.0, seed + 3)
     if look.style in ("curly", "afro", "buzz"):
         grain = fbm(points, 800.0 if look.style == "buzz" else 230.0, seed + 4, octaves=2)
         fine = 0.35 * fine + 0.9 * grain
+        clump = 0.4 * clump
     tone = hair_colour(look)
-    lightness = 1.0 + 0.55 * fine + 0.35 * clump + 0.18 * broad
-    colour = np.maximum(tone[None] * lightness[:, None], 0.0)
+    # Light hair varies less in lightness and darkens towards a warm brown.
+    depth_of_tone = 0.55 + 0.45 * look.hair_melanin
+    lightness = depth_of_tone * (0.55 * fine + 0.35 * clump + 0.18 * broad)
+    warm = np.array([0.88, 1.0, 1.18], np.float32) ** np.float32(1.0 - 0.6 * look.hair_melanin)
+    colour = np.maximum(tone[None] * (1 + lightness[:, None] * warm), 0.0)
     # Single strands catch the light even where hair is black.
-    shine = np.clip(tone * np.array([1.5, 1.35, 1.15], np.float32) + 0.035, 0, 1)
+    shine = np.clip(tone * np.array([1.30, 1.24, 1.15], np.float32) + 0.03, 0, 1)
     colour = mixed(colour, shine, np.clip(1.1 * fine + 0.5 * clump - 0.05, 0, 0.55))
     # The nape and the sides are less bleached than the top.
     colour *= (0.82 + 0.18 * smoothstep(-0.3, 0.5, frame.height))[:, None]
-    colour = _greyed(colour, np.clip(1.5 * fine + 0.5 * clump, -1, 1), look.hair_grey)
+    colour = _greyed(colour, np.clip(1.2 * fine + 0.5 * clump, -1, 1), look.hair_grey)
 
     rough = fine * 0.005 + clump * 0.004 + broad * 0.004
     width = 0.004 if look.style == "buzz" else 0.006 + 0.004 * look.hairline
@@ -85,7 +100,7 @@ def scalp_hair(frame: SkullFrame, points: Float, look: AppearanceParameters) -> 
     return np.clip(colour, 0.006, 1.0), np.clip(cover, 0, 1) * frame.covered, fine
 
 
-def brow_cover(frame: BrowFrame, points: Float, look: AppearanceParameters) -> Float:
+def brow_cover(frame: BrowFrame, points: Float, look: AppearanceParameters, texel_m: float) -> Float:
     """(N,) how much of each texel brow hairs cover."""
     seed = look.texture_seed * 31 + 23
     along = frame.along
@@ -99,7 +114,9 @@ def brow_cover(frame: BrowFrame, points: Float, look: AppearanceParameters) -> F
     metres = inside * 0.036
     stroke = np.stack([metres - across * (1.3 - lean), across, points[:, 2] * 0], axis=1)
     stroke[:, 2] = np.sign(points[:, 0]) * 0.01
-    hairs = fbm(stroke.astype(np.float32), (2100.0, 300.0, 100.0), seed, octaves=2, gain=0.7)
+    hairs = fbm(
+        stroke.astype(np.float32), (min(2100.0, 0.5 / texel_m), 300.0, 100.0), seed, octaves=2, gain=0.7
+    )
     edge = smoothstep(1.35, 0.45, np.abs(across) / half - 0.55 * hairs)
     ends = smoothstep(-0.06, 0.14, along + 0.08 * hairs) * smoothstep(1.06, 0.78, along + 0.06 * hairs)
     cover = edge * ends * np.clip(0.70 + 0.75 * hairs, 0, 1)
@@ -114,15 +131,16 @@ def brow_colour(look: AppearanceParameters) -> Float:
 
 
 def beard_cover(
-    jaw: Float, chin: Float, moustache: Float, points: Float, look: AppearanceParameters
+    jaw: Float, chin: Float, moustache: Float, points: Float, look: AppearanceParameters, texel_m: float
 ) -> tuple[Float, Float]:
     """Long hairs and stubble shade, (N,) each in [0, 1]."""
     seed = look.texture_seed * 31 + 29
-    hairs = fbm(points, (900.0, 900.0, 300.0), seed, octaves=2)
+    across = min(900.0, 0.45 / texel_m)
+    hairs = fbm(points, (across, across, across / 3), seed, octaves=2)
     patchy = fbm(points, 60.0, seed + 1, octaves=2)
     full = np.maximum(
-        jaw * smoothstep(0.25, 0.7, np.float32(look.beard)),
-        chin * smoothstep(0.05, 0.4, np.float32(look.beard)),
+        jaw * smoothstep(0.25, 0.7, look.beard),
+        chin * smoothstep(0.05, 0.4, look.beard),
     )
     full = np.maximum(full, moustache * look.moustache)
     edge = smoothstep(0.25, 0.85, full + (0.45 * hairs + 0.25 * patchy) * (full > 0.02))

@@ -6,6 +6,8 @@ it the same on every machine (no tables, no global state).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ Float = NDArray[np.float32]
 
 
 @numba.njit(inline="always")
-def _hash(x: int, y: int, z: int, seed: int) -> int:
+def _hash(x: int, y: int, z: int, seed: int) -> Any:
     """A 32-bit mix of four integers (multiply, shift, xor)."""
     h = numba.uint32(x) * numba.uint32(0x8DA6B343)
     h ^= numba.uint32(y) * numba.uint32(0xD8163841)
@@ -26,7 +28,7 @@ def _hash(x: int, y: int, z: int, seed: int) -> int:
 
 
 @numba.njit(inline="always")
-def _corner(x: int, y: int, z: int, seed: int) -> float:
+def _corner(x: int, y: int, z: int, seed: int) -> Any:
     return numba.float32(_hash(x, y, z, seed) & numba.uint32(0xFFFF)) * numba.float32(
         2.0 / 65535.0
     ) - numba.float32(1.0)
@@ -71,7 +73,7 @@ def _fbm(points: Float, frequency: Float, octaves: int, gain: float, seed: int) 
 @numba.njit(cache=True, nogil=True)
 def _spots(points: Float, frequency: float, share: float, seed: int) -> Float:
     out = np.zeros(len(points), np.float32)
-    threshold = numba.uint32(share * 65535.0)
+    threshold = numba.uint32(int(share * 65535.0))
     for i in range(len(points)):
         x, y, z = points[i, 0] * frequency, points[i, 1] * frequency, points[i, 2] * frequency
         # Centres lie within the middle 70 % of a cell and radii below 0.6, so eight cells suffice.

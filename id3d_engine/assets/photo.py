@@ -136,8 +136,10 @@ def _shaded(
     lights = sample_lights(1, draw.generator)
     shadows = soft_shadows(vertices, figure.triangles, lights.directions[0], spread_deg=9.0, samples=5)
     reach = interpolate(torch.cat([occlusion, shadows], 1), figure.triangles, surface.fragments)
-    colour = srgb_to_linear(sample_texture(albedo, surface.uv))
-    rough, specular = sample_texture(maps, surface.uv).split(1, dim=1)
+    uv = surface.uv
+    assert uv is not None  # `photo_like` passes triangle_uv
+    colour = srgb_to_linear(sample_texture(albedo, uv))
+    rough, specular = sample_texture(maps, uv).split(1, dim=1)
     cloth = (surface.fragments.triangle_id >= figure.first_cloth)[:, None].to(colour.dtype)
     shirt = srgb_to_linear(_everyday_colour(draw, 0.05, 0.85))
     stripes = 1 + 0.25 * torch.sin(

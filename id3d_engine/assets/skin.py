@@ -19,9 +19,9 @@ from .anatomy import (
     anatomy,
     beard_field,
     brow_frame,
+    lid_distance,
     lid_field,
     redness_field,
-    lid_distance,
     wrinkle_field,
 )
 from .appearance import AppearanceParameters
@@ -33,7 +33,8 @@ from .texels import Float, Texels, bump, mixed, smoothstep, texels
 
 # Skin from very fair to very dark; sRGB.
 _SKIN = np.array(
-    [(242, 212, 195), (230, 190, 166), (214, 166, 136), (188, 136, 104), (148, 100, 72), (108, 70, 50), (72, 47, 36)],
+    [(242, 212, 195), (230, 190, 166), (214, 166, 136), (188, 136, 104), (148, 100, 72), (108, 70, 50),
+     (72, 47, 36)],
     np.float32,
 ) / 255  # fmt: skip
 
@@ -105,7 +106,7 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
     colour = _paint_marks(colour, f, look)
     colour = _paint_makeup(colour, f, look, lips)
 
-    dense, stubble = beard_cover(f.jaw, f.chin, f.moustache, points, look)
+    dense, stubble = beard_cover(f.jaw, f.chin, f.moustache, points, look, f.texel_m)
     beard = hair_colour(look, 0.04)
     beard = beard + (np.float32(0.62) - beard) * 0.85 * look.hair_grey
     whiskers = 1 + 0.40 * fbm(points, (900.0, 900.0, 220.0), look.texture_seed * 31 + 2)
@@ -115,18 +116,18 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
     dense = dense * f.skin * (1 - 0.9 * lips)
     colour = mixed(colour, np.clip(beard[None] * whiskers[:, None], 0.006, 1), dense)
 
-    brows = brow_cover(f.brow, points, look) * f.skin
+    brows = brow_cover(f.brow, points, look, f.texel_m) * f.skin
     colour = mixed(colour, brow_colour(look), brows)
     colour = _paint_lashes(colour, f, look)
 
-    hair, cover, strands = scalp_hair(f.skull, points, look)
+    hair, cover, strands = scalp_hair(f.skull, points, look, f.texel.extent)
     colour = mixed(colour, hair, cover)
     hairy = np.maximum(np.maximum(cover, dense), 0.8 * brows)
     roughness = roughness + (0.58 - 0.25 * strands - roughness) * hairy
     specular = specular + (0.30 + 0.25 * strands - specular) * hairy
 
     _paint_inside(colour, roughness, specular, f)
-    colour[f.eyes.where] = paint_eyes(f.eyes, f.texel_m, look)
+    colour[f.eyes.where] = paint_eyes(f.eyes, float(np.median(f.texel.extent[f.eyes.where])), look)
     roughness[f.eyes.where], specular[f.eyes.where] = 0.08, 0.5
     image = f.texel.image
     return Textures(
@@ -159,11 +160,11 @@ def skin_fields(template: HeadTemplate, size: int) -> SkinFields:
     inside = np.exp(-0.5 * (np.square(folded - hole) / np.square([0.0050, 0.007, 0.005])).sum(axis=1))
     down = texel.interpolate(_normals(template))[:, 2]
     inside = np.clip(1.6 * inside, 0, 1) * smoothstep(0.05, -0.55, down)
-    area = float(np.median(np.linalg.norm(np.diff(points, axis=0), axis=1)))
+    front = texel.extent[(points[:, 1] < a.eye[1]) & (skin > 0.5)]
     return SkinFields(
         anatomy=a,
         texel=texel,
-        texel_m=area,
+        texel_m=float(np.median(front)) if len(front) else 0.25 / size,
         lips=lips,
         ears=ears,
         skin=skin.astype(np.float32),
@@ -250,7 +251,7 @@ def _paint_marks(colour: Float, f: SkinFields, look: AppearanceParameters) -> Fl
         amount = np.maximum(smoothstep(0.1, 0.6, fine), smoothstep(0.2, 0.7, big)) * where
         shade = colour * np.array([0.78, 0.62, 0.50], np.float32)
         colour = mixed(colour, shade, bare * amount * (0.25 + 0.7 * look.freckles))
-    moles = smoothstep(0.45, 0.7, spots(points, 120.0, 0.02 + 0.03 * look.spots, seed + 12))
+    moles = smoothstep(0.45, 0.7, spots(points, 120.0, 0.006 + 0.02 * look.spots, seed + 12))
     colour = mixed(colour, colour * np.array([0.46, 0.36, 0.32], np.float32), 0.8 * moles * bare)
     if look.spots > 0.05:
         age = spots(points, 120.0, 0.25 * look.spots, seed + 13)
@@ -262,7 +263,7 @@ def _paint_marks(colour: Float, f: SkinFields, look: AppearanceParameters) -> Fl
         waves = fbm(points, 55.0, seed + 15, octaves=2)
         lines = wrinkle_field(f.anatomy, points, waves) * bare
         web = np.clip(1 - np.abs(fbm(points, (140.0, 140.0, 260.0), seed + 16, octaves=2)) * 9, 0, 1)
-        lines = np.maximum(lines, 0.30 * web * smoothstep(0.45, 0.95, np.float32(look.wrinkles)))
+        lines = np.maximum(lines, 0.30 * web * smoothstep(0.45, 0.95, look.wrinkles))
         depth = look.wrinkles**1.3 * 0.52
         colour = colour * (1 - depth * lines[:, None] * np.array([0.46, 0.56, 0.58], np.float32))
     return colour

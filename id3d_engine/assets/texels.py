@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..template import HeadTemplate
 
@@ -26,6 +26,7 @@ class Texels:
         weights: (N, 3) float32, their barycentric weights.
         part: (N,) uint8, as in `HeadTemplate.part`.
         points: (N, 3) float32, positions on the mean head, metres.
+        extent: (N,) float32, the longest side of a texel on the mean head, metres.
     """
 
     size: int
@@ -36,6 +37,7 @@ class Texels:
     weights: Float
     part: NDArray[np.uint8]
     points: Float
+    extent: Float
 
     def interpolate(self, values: Float) -> Float:
         """Vertex values (V,) or (V, C) -> (N,) or (N, C) float32."""
@@ -76,12 +78,28 @@ def texels(template: HeadTemplate, size: int) -> Texels:
     corners = template.triangles[triangle]
     part = np.concatenate([template.part, template.part])[triangle]
     points = (template.vertices[corners] * weights[..., None]).sum(axis=1, dtype=np.float32)
-    return Texels(size, index, gap, nearest, corners, weights.astype(np.float32), part, points)
+    extent = _stretch(template)[triangle] / size
+    return Texels(size, index, gap, nearest, corners, weights.astype(np.float32), part, points, extent)
 
 
-def smoothstep(low: float | Float, high: float | Float, x: Float) -> Float:
+def _stretch(template: HeadTemplate) -> Float:
+    """(T,) metres on the mean head for one unit of UV, in each triangle's most stretched direction."""
+    corner = template.vertices[template.triangles].astype(np.float64)
+    uv = template.triangle_uv.astype(np.float64)
+    sides = np.stack([corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]], axis=2)
+    flat = np.stack([uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], axis=2)
+    determinant = np.linalg.det(flat)
+    good = np.abs(determinant) > 1e-12
+    jacobian = sides[good] @ np.linalg.inv(flat[good])
+    out = np.zeros(len(uv), np.float32)
+    out[good] = np.linalg.svd(jacobian, compute_uv=False)[:, 0]
+    return out
+
+
+def smoothstep(low: ArrayLike, high: ArrayLike, x: ArrayLike) -> Float:
     """0 below `low`, 1 above `high`, smooth between; `low` may exceed `high` for a falling edge."""
-    t = np.clip((x - low) / (np.asarray(high) - low), 0.0, 1.0).astype(np.float32)
+    edge = np.asarray(low, np.float32)
+    t = np.clip((np.asarray(x, np.float32) - edge) / (np.asarray(high, np.float32) - edge), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
