@@ -21,12 +21,15 @@ class Closest:
     Attributes:
         points: (P, 3) metres. normals: (P, 3) unit, interpolated over the triangle.
         distance: (P,) metres. found: (P,) bool, False where nothing lies within the limit.
+        triangle: (P,) int, the surface's triangle; weights: (P, 3), the point's place in it.
     """
 
     points: Array
     normals: Array
     distance: Array
     found: NDArray[np.bool_]
+    triangle: NDArray[np.int64]
+    weights: Array
 
 
 class Target:
@@ -54,7 +57,8 @@ class Target:
         which = np.maximum(which, 0)
         places = np.einsum("pk,pkc->pc", weights, tree.corners[which])
         normals = unit(np.einsum("pk,pkc->pc", weights, self.normals[self.triangles[which]]))
-        return Closest(np.where(found[:, None], places, queries), normals, distance, found)
+        places = np.where(found[:, None], places, queries)
+        return Closest(places, normals, distance, found, tree.order[which], weights)
 
 
 def vertex_normals(vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> Array:
