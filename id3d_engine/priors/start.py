@@ -119,11 +119,14 @@ def fit_start(
     """Fit the regressor; width and penalty are chosen by cross-validation over subjects.
 
     Photos of one subject are never on both sides of a split: what counts is how new people come out.
+    With fewer subjects than `FOLDS`, the largest penalty is taken.
 
     Args:
         embeddings: (N, D), one row a photo.
         targets: (N, T).
         subjects: (N,) who is on the photo.
+        shape_size: How many of the T are shape coefficients.
+        encoder: Name of the encoder the embeddings came from.
         importance: (T,) how much an error of each target weighs in the choice; None is 1 for the
             shape coefficients and 0 for the rest.
         linear: Plain ridge regression instead of the Gaussian kernel.
@@ -133,11 +136,14 @@ def fit_start(
         importance = (np.arange(y.shape[1]) < shape_size).astype(float)
     names, place = np.unique(subjects, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
-    typical = float(np.median(-np.log(np.maximum(kernel(x[:500], x[-500:], 1.0), 1e-12))))
+    typical = max(float(np.median(-np.log(np.maximum(kernel(x[:500], x[-500:], 1.0), 1e-12)))), 1e-6)
     gammas = [0.0] if linear else [share / typical for share in (0.5, 1.0, 2.0, 4.0)]
     penalties = np.geomspace(1e-3, 10, 9) * (typical if linear else 1.0)
-    tried = [(g, p, _held_out_error(x, y, fold, g, p, importance)) for g in gammas for p in penalties]
-    gamma, penalty, _ = min(tried, key=lambda entry: entry[2])
+    choices = [(g, p) for g in gammas for p in penalties]
+    # Too few people to choose by: the stiffest.
+    gamma, penalty = choices[-1]
+    if len(names) >= FOLDS:
+        gamma, penalty = min(choices, key=lambda choice: _held_out_error(x, y, fold, *choice, importance))
     weights = _solve(x, y - y.mean(0), gamma, penalty)
     return StartRegressor(
         x.astype(np.float32),

@@ -13,6 +13,7 @@ from id3d_engine.expressions import EXPRESSIONS
 from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.base import Base, save_base
+from id3d_engine.priors.dataset import DatasetConfig, build_dataset
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.prompts import DOMAINS, prompt
 from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
@@ -31,6 +32,11 @@ TINY = StarterConfig(
     merges=80,
 )
 DIMENSION = 8  # of a test identity
+
+
+@pytest.fixture(scope="session")
+def tiny() -> StarterConfig:
+    return TINY
 
 
 @pytest.fixture(scope="session")
@@ -95,3 +101,15 @@ def trained_adapter(base: Base, config: AdapterConfig) -> Adapter:
         for parameter in adapter.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
     return adapter
+
+
+DATASET = DatasetConfig(subjects=1, views=4, photos=1, image_size=64, subjects_per_shard=1)
+
+
+@pytest.fixture(scope="session")
+def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real dataset of one head, four views of it at 64 px."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("dataset")
+    build_dataset(folder, DATASET)
+    return folder
