@@ -47,6 +47,14 @@ class Deformation:
     offset: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Query:
+    """P vertices as Psi_g sees them: coordinates (P, 3) in decimetres and wave features (P, F)."""
+
+    x: Tensor
+    features: Tensor
+
+
 class PsiG(nn.Module):
     """Psi_g(Gamma, k_exp^n).
 
@@ -98,14 +106,18 @@ class PsiG(nn.Module):
             x = block(x)
         return self.token_norm(x[0])
 
-    def forward(self, points: Tensor, expression: int, free: Tensor | None = None) -> Deformation:
+    def query_at(self, points: Tensor) -> Query:
+        """Points (P, 3), metres on the neutral head, made ready to be asked about several times."""
+        x = points.to(self.anchors) * METRE
+        return Query(x, self._features(x))
+
+    def forward(self, points: Tensor | Query, expression: int, free: Tensor | None = None) -> Deformation:
         """The deformation of one expression at points (P, 3), metres on the neutral head.
 
         `free` (P, 1) is 0 where a vertex must stay where it is (`TetGrid.free`).
         """
-        x = points.to(self.anchors) * METRE
-        tokens = self.tokens(expression)
-        place = self.place(self._features(x))
+        asked = points if isinstance(points, Query) else self.query_at(points)
+        x, tokens, place = asked.x, self.tokens(expression), self.place(asked.features)
         heads, size = self.config.heads, self.config.width // self.config.heads
         query = self.query(self.query_norm(place)).view(-1, heads, size).transpose(0, 1)
         key, value = (f(tokens).view(-1, heads, size).transpose(0, 1) for f in (self.key, self.value))

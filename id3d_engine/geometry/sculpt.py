@@ -26,9 +26,9 @@ from ..render.normals import render_normals
 from .fields import StartFields, StartHead, start_fields
 from .guide import Guide, PriorGuide
 from .marching_tets import marching_tets
-from .psi_g import PsiG, PsiGConfig, spread_points
+from .psi_g import PsiG, PsiGConfig, Query, spread_points
 from .regularisers import eikonal, field_smoothness, normal_consistency, pull_to_start, sign_crossing
-from .tet_grid import TetGrid, band
+from .tet_grid import TetGrid, band, cut_ends
 
 STAGE = "sculpt"
 MARGIN = 0.3  # cells that a surface may move before its tetrahedra are chosen anew
@@ -204,13 +204,13 @@ class Near:
     index: int
     grid: TetGrid
     sdf: Tensor  # (V,) the start's
-    place: Tensor  # (V, 3) on the neutral head
+    query: Query  # the vertices' places on the neutral head
     rim: Tensor  # (R,) vertices beyond which the grid goes on
     rim_inside: Tensor  # (R,) their side when the band was chosen
     last: Tensor | None = None
 
     def shape(self) -> Shape:
-        moved = self.net(self.place, self.index, self.grid.free)
+        moved = self.net(self.query, self.index, self.grid.free)
         sdf, positions = self.sdf + moved.residual, self.grid.vertices + moved.offset
         self.last = sdf.detach()
         vertices, triangles = marching_tets(self.grid, positions, sdf)
@@ -244,6 +244,7 @@ class Surfaces:
 
     net: PsiG
     fields: StartFields
+    degree: Tensor  # (V,) tetrahedra at each grid vertex
 
     @classmethod
     def begin(
@@ -267,35 +268,37 @@ class Surfaces:
         anchors = spread_points(torch.from_numpy(start.neutral.copy()), config.net.tokens)
         generator = job.generator(f"{STAGE}-weights")
         net = PsiG(anchors, len(cast), config.cell_m, config.net, generator).to(device)
-        return cls(net, fields)
+        return cls(net, fields, torch.bincount(fields.grid.tets.flatten()))
 
     def near(self, index: int) -> Near:
         """The band around an expression's present surface."""
         grid, sdf = self.fields.grid, self.fields.sdf[index]
-        keep = band(grid, self._present(index), MARGIN * grid.cell_m)
+        present = self._present(index)
+        keep = band(grid, present, MARGIN * grid.cell_m)
         narrow, ids = grid.narrow(keep)
-        beyond = torch.zeros(len(grid.vertices), dtype=torch.bool, device=sdf.device)
-        beyond[grid.tets[~keep]] = True
-        rim = torch.nonzero(beyond[ids]).squeeze(1)
-        near = Near(self.net, index, narrow, sdf[ids], self.fields.place[index, ids], rim, rim)
-        with torch.no_grad():
-            near.rim_inside = (near.sdf + self.net(near.place, index).residual)[rim] < 0
-        return near
+        kept = torch.bincount(narrow.tets.flatten(), minlength=len(ids))
+        rim = torch.nonzero(kept < self.degree[ids]).squeeze(1)
+        query = self.net.query_at(self.fields.place[index, ids])
+        return Near(self.net, index, narrow, sdf[ids], query, rim, present[ids[rim]] < 0)
 
     @torch.no_grad()
     def _present(self, index: int) -> Tensor:
-        """(V,) the expression's signed distance; evaluated in growing shells around the start's surface
-        for as long as a sign has changed in the outer half of the last one, since beyond nothing has."""
-        start, place = self.fields.sdf[index], self.fields.place[index]
-        present, cell = start.clone(), self.fields.grid.cell_m
-        inner, outer = -1.0, 2 * cell
+        """(V,) the expression's signed distance, evaluated where its surface is and has passed.
+
+        Begins at the start's surface and follows the present one outwards from there: a vertex is
+        asked when an edge of it is crossed. What was never asked keeps the start's side.
+        """
+        grid, place = self.fields.grid, self.fields.place[index]
+        present = self.fields.sdf[index].clone()
+        known = torch.zeros(len(present), dtype=torch.bool, device=present.device)
         while True:
-            shell = torch.nonzero((start.abs() > inner) & (start.abs() <= outer)).squeeze(1)
-            present[shell] += self.net(place[shell], index).residual
-            turned = ((present < 0) != (start < 0)) & (start.abs() > outer / 2)
-            if outer > self.net.config.reach_m or not bool(turned.any()):
+            wanted = torch.zeros_like(known)
+            wanted[cut_ends(grid.edges, present)] = True
+            new = torch.nonzero(wanted & ~known).squeeze(1)
+            if len(new) == 0:
                 return present
-            inner, outer = outer, 2 * outer
+            present[new] += self.net(place[new], index).residual
+            known[new] = True
 
     @torch.no_grad()
     def extract(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -144,8 +144,15 @@ def gather(values: Tensor, index: Tensor) -> Tensor:
 
 def crossing(tets: Tensor, sdf: Tensor) -> Tensor:
     """(T,) bool: the tetrahedra that the zero level of `sdf` (V,) passes through."""
-    inside = (sdf < 0)[tets]
-    return inside.any(dim=1) & ~inside.all(dim=1)
+    count = (sdf < 0).to(torch.uint8)[tets].sum(dim=1, dtype=torch.uint8)
+    return (count > 0) & (count < 4)
+
+
+def cut_ends(edges: Tensor, sdf: Tensor) -> Tensor:
+    """(N,) the vertices, with repetitions, of the edges (E, 2) that the zero level of `sdf` crosses."""
+    start, end = edges.unbind(dim=1)
+    inside = sdf < 0
+    return edges[inside[start] != inside[end]].flatten()
 
 
 def band(grid: TetGrid, sdf: Tensor, margin_m: float = 0.0) -> Tensor:

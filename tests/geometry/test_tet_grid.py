@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from id3d_engine.errors import InputError
-from id3d_engine.geometry.tet_grid import SAFE_OFFSET, TET_EDGES, band, bcc_lattice, build_grid, crossing
+from id3d_engine.geometry.tet_grid import (
+    SAFE_OFFSET,
+    TET_EDGES,
+    band,
+    bcc_lattice,
+    build_grid,
+    crossing,
+    cut_ends,
+)
 
 CELL = 0.1
 
@@ -81,6 +89,12 @@ def test_a_margin_catches_what_the_surface_may_reach(grid):
     assert not (crossing(grid.tets, sdf) & ~kept).any()
     for shift in (-0.029, 0.029):
         assert not (crossing(grid.tets, sdf + shift) & ~kept).any()
+
+
+def test_ends_of_cut_edges_are_the_corners_of_crossed_tetrahedra(grid):
+    sdf = grid.vertices.sub(torch.tensor([0.0, 0.0, 0.3])).norm(dim=1) - 0.15
+    corners = torch.unique(grid.tets[crossing(grid.tets, sdf)])
+    assert torch.equal(torch.unique(cut_ends(grid.edges, sdf)), corners)
 
 
 def test_a_part_of_the_lattice_keeps_whole_tetrahedra_only(lattice):
