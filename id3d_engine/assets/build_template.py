@@ -127,7 +127,7 @@ def layout(heads: AnnyHeads, vertices: NDArray[np.float32], regions: Mapping[str
     mesh = cut(heads.faces[skin], seam)
     detail = np.maximum(regions["lips"], regions["eyelids"])
     magnify = 1.0 + 0.9 * regions["face"] + 0.3 * regions["ears"] - 0.25 * regions["scalp"] + 0.4 * detail
-    plane = unfold(mesh, vertices, magnify)
+    plane = unfold(mesh, vertices.astype(np.float64), magnify.astype(np.float64))
     uv[skin] = _upright(plane, vertices[mesh.source])[mesh.faces]
     number = islands(heads.faces, uv)
     main = int(number[skin][0])

@@ -45,6 +45,8 @@ def pack(
         shelves = _shelves({n: boxes[n][1] * shrink for n in small}, small)
         if shelves is not None:
             break
+    else:
+        raise ValueError("the small islands do not fit: their scales differ by too much")
     places, used = shelves
     low, size = boxes[main]
     room = np.array([1 - 2 * MARGIN, 1 - used - 2 * MARGIN])
@@ -78,14 +80,11 @@ def coverage(uv: NDArray[np.floating], size: int) -> NDArray[np.int32]:
     """(size, size) how many faces cover each texel centre; 2 or more is an overlap."""
     count = np.zeros((size, size), np.int32)
     for quad in np.asarray(uv, np.float64) * size:
-        seen = None
         x0, y0 = np.floor(quad.min(axis=0)).astype(int)
         x1, y1 = np.ceil(quad.max(axis=0)).astype(int)
         x, y = np.meshgrid(np.arange(x0, x1) + 0.5, np.arange(y0, y1) + 0.5)
-        for a, b, c in ((0, 1, 2), (0, 2, 3)):
-            inside = _inside(quad[a], quad[b], quad[c], x, y)
-            seen = inside if seen is None else seen | inside
-        count[y0:y1, x0:x1] += seen
+        halves = _inside(quad[0], quad[1], quad[2], x, y) | _inside(quad[0], quad[2], quad[3], x, y)
+        count[y0:y1, x0:x1] += halves
     return count
 
 

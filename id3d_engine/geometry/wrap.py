@@ -181,7 +181,7 @@ def fit_shape(template: HeadTemplate, start: Array, pull: Pull, settings: Settin
     coefficients, vertices = first, start
     soft = 1.0 - HAIR_DOUBT * template.regions["scalp"]
     for round_ in range(settings.shape_rounds):
-        scale = np.interp(round_, [0, settings.shape_rounds - 1], [0.012, 0.004])
+        scale = float(np.interp(round_, [0, settings.shape_rounds - 1], [0.012, 0.004]))
         signed, weight, normals = pull.offsets(vertices, scale)
         weight = weight * soft * mass
         rows = (basis.reshape(len(basis), -1, 3) * normals).sum(axis=2)
@@ -218,7 +218,7 @@ def refine(
     for round_ in range(settings.rounds):
         share = round_ / max(settings.rounds - 1, 1)
         length = settings.longest_m * (settings.shortest_m / settings.longest_m) ** min(1.25 * share, 1.0)
-        signed, weight, normals = pull.offsets(moved, np.interp(share, [0, 1], [0.012, 0.005]))
+        signed, weight, normals = pull.offsets(moved, 0.012 - 0.007 * share)
         weight = weight * freedom
         wanted = moved - start + signed[:, None] * normals
         alpha = (length / (2 * np.pi)) ** 4

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from id3d_engine.assets.template_parts import find_mirror
 from id3d_engine.assets.uv_layout import coverage, islands, pack
 from id3d_engine.expressions import ARKIT_NAMES, EXPRESSIONS
 from id3d_engine.geometry.mesh_quality import inverted
@@ -100,12 +101,24 @@ def test_packing_keeps_islands_apart_and_their_shape():
     assert size[0] == pytest.approx(2 * size[1], rel=1e-4)
 
 
+def test_islands_that_cannot_fit_are_refused():
+    square = np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], np.float32)
+    with pytest.raises(ValueError, match="do not fit"):
+        pack(np.concatenate([square, square]), np.array([0, 1]), 0, np.array([1.0, 1e4]))
+
+
 def test_mirror_is_an_involution_that_swaps_left_and_right(template):
     mirror, v = template.mirror, template.vertices
     assert np.array_equal(mirror[mirror], np.arange(len(v)))
     assert np.abs(v[mirror] - v * [-1, 1, 1]).max() < 0.01 * MM
     assert np.array_equal(template.regions["left"][mirror], 1 - template.regions["left"])
     assert template.mirror[template.landmarks["left_eye_inner"]] == template.landmarks["right_eye_inner"]
+
+
+def test_a_lopsided_head_has_no_mirror():
+    points = np.random.default_rng(0).random((9, 3)).astype(np.float32)
+    with pytest.raises(ValueError, match="not symmetric"):
+        find_mirror(points)
 
 
 @pytest.mark.parametrize("name", ["face", "scalp", "lips", "brows", "ears", "neck", "eyelids"])
