@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..expressions import Expression
-from ..priors.guidance import refined_latents, sds_loss
+from ..priors.guidance import refined_targets, sds_loss
 from ..priors.prior import Prior
 from ..render.cameras import Cameras, view_text
 from .pseudo_albedo import Views
@@ -59,8 +59,7 @@ def prior_guide(
 ) -> Guide:
     """The albedo prior as a guide.
 
-    With `config.method` "refined", the target is the render plus the change that denoising made,
-    decode(x0) - decode(encode(render)), so that the autoencoder's own blur is not painted.
+    With `config.method` "refined", the targets are those of `priors.guidance.refined_targets`.
 
     Args:
         generator: `Job.generator`: stage and step -> a CPU generator, for the noise.
@@ -80,14 +79,10 @@ def prior_guide(
                     guidance_scale=config.guidance_scale, weighting="x0", generator=noise,
                 ).mean() / (3 * prior.latent_size**2)
             )  # fmt: skip
-        with torch.no_grad():
-            latents = prior.encode(here.views.picture(pixels))
-            wanted = refined_latents(
-                prior, latents, conditions, t, steps=config.denoise_steps,
-                guidance_scale=config.guidance_scale, generator=noise,
-            )  # fmt: skip
-            change = (prior.decode(wanted) - prior.decode(latents)).to(pixels.device)
-            targets = (pixels + here.views.gather(change)).clamp(0, 1)
-        return target_term(targets, here.views.weight)
+        targets = refined_targets(
+            prior, here.views.picture(pixels), conditions, t, steps=config.denoise_steps,
+            guidance_scale=config.guidance_scale, generator=noise,
+        )  # fmt: skip
+        return target_term(here.views.gather(targets).to(pixels.device), here.views.weight)
 
     return guide

@@ -126,6 +126,10 @@ def refined_targets(
 ) -> Tensor:
     """What the prior would make of renders: the variance-reduced form's target images.
 
+    The target is the render plus the change that denoising made, decode(x0_hat) - decode(z), and not
+    decode(x0_hat) itself, so that the autoencoder's own blur is never asked for: a prior that wants
+    no change gives the render back.
+
     Args:
         prior: Frozen.
         images: (B, 3, S, S) current renders in [0, 1], S = prior.image_size.
@@ -140,12 +144,13 @@ def refined_targets(
     Returns:
         (B, 3, S, S) in [0, 1], on the prior's device, without gradient.
     """
-    return prior.decode(
-        refined_latents(
-            prior, prior.encode(images), conditions, t, steps=steps, guidance_scale=guidance_scale,
-            rescale=rescale, noise=noise, generator=generator,
-        )
+    latents = prior.encode(images)
+    wanted = refined_latents(
+        prior, latents, conditions, t, steps=steps, guidance_scale=guidance_scale,
+        rescale=rescale, noise=noise, generator=generator,
     )  # fmt: skip
+    change = prior.decode(wanted) - prior.decode(latents)
+    return (images.to(change.device) + change).clamp(0, 1)
 
 
 @torch.no_grad()
