@@ -91,13 +91,13 @@ class PsiG(nn.Module):
         self.value, self.mix = nn.Linear(width, width), nn.Linear(width, width)
         widths = [config.anchor_widths_m[i % len(config.anchor_widths_m)] for i in range(config.heads)]
         self.log_width = nn.Parameter(torch.log(torch.tensor(widths) * METRE))
+        last = nn.Linear(2 * width, 4)
         self.head = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"),
-            nn.Linear(2 * width, 4),
-        )  # fmt: skip
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"), last
+        )
         _initialise(self, generator)
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def tokens(self, expression: int) -> Tensor:
         """(N, C): the latent set of one expression after self-attention."""

@@ -93,7 +93,7 @@ class Solid:
         return bvh.nearest(points, tree.corners, tree.box, tree.span, float(limit_m))
 
     def _borders_outside(
-        self, vertices: NDArray[np.float64], triangles: NDArray[np.int64]
+        self, vertices: NDArray[np.floating], triangles: NDArray[np.integer]
     ) -> NDArray[np.bool_]:
         """(T,) bool: outside just in front and inside just behind, at one of four places at least.
 

@@ -11,7 +11,7 @@ edges found once (no sorting a step).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -58,8 +58,8 @@ class TetGrid:
     cell_m: float
 
     def to(self, device: torch.device | str) -> TetGrid:
-        moved = (t.to(device) for t in (self.vertices, self.tets, self.edges, self.tet_edges, self.free))
-        return TetGrid(*moved, cell_m=self.cell_m)
+        names = ("vertices", "tets", "edges", "tet_edges", "free")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def narrow(self, keep: Tensor) -> tuple[TetGrid, Tensor]:
         """The tetrahedra that `keep` (T,) bool marks, with the vertices and edges they use.
