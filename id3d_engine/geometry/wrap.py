@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.spatial import cKDTree
 
 from ..errors import InputError
 from ..template import SKIN, HeadTemplate
@@ -150,7 +151,14 @@ def trust(template: HeadTemplate) -> Array:
         skin *= 1.0 - (1.0 - keep) * r[name]
     for name in ("eye_sockets", "neck_cap", "mouth_inside", "eyeballs"):
         skin *= 1.0 - r[name]
-    return skin * _open_air(template)
+    cap = template.regions["neck_cap"] > 0.5
+    border = np.unique(template.faces[cap[template.faces].any(axis=1)])
+    away = cKDTree(template.vertices[border]).query(template.vertices)[0]
+    # A grid rounds off the sharp edge under the neck: what it shows there is no shape.
+    return skin * np.clip((away - 0.003) / NECK_EDGE_M, 0.0, 1.0) * _open_air(template)
+
+
+NECK_EDGE_M = 0.012
 
 
 def _open_air(template: HeadTemplate) -> Array:
