@@ -79,10 +79,14 @@ def prior_guide(
                     guidance_scale=config.guidance_scale, weighting="x0", generator=noise,
                 ).mean() / (3 * prior.latent_size**2)
             )  # fmt: skip
-        targets = refined_targets(
-            prior, here.views.picture(pixels), conditions, t, steps=config.denoise_steps,
-            guidance_scale=config.guidance_scale, generator=noise,
-        )  # fmt: skip
-        return target_term(here.views.gather(targets).to(pixels.device), here.views.weight)
+        with torch.no_grad():
+            picture = here.views.picture(pixels)
+            targets = refined_targets(
+                prior, picture, conditions, t, steps=config.denoise_steps,
+                guidance_scale=config.guidance_scale, generator=noise,
+            )  # fmt: skip
+            # The picture's antialiasing mixes surfaces at outlines; the paint's pixels are pure.
+            change = here.views.gather(targets.to(picture.device) - picture)
+            return target_term((pixels + change).clamp(0, 1), here.views.weight)
 
     return guide

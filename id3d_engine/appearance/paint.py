@@ -137,18 +137,18 @@ def fit(
         wanted, row = torch.unique(views.row, return_inverse=True)
         local = replace(views, row=row)
         pixels = canvas.start_pixels(views)
-        with torch.no_grad():
-            material = canvas.material(canvas.residual(wanted), local, pixels)
-            whole = film(material, views)
-            picture = pseudo_albedo(material, lobe(material, views, whole, moving=False))
-        data = guide(picture, Round(number, share, views, cameras, shown))
-
         pick = torch.arange(len(pixels))
         if config.method == "refined":
             pick = torch.randperm(len(pixels), generator=generator)[: config.fit_pixels]
         pick = pick.to(pixels.device)
         fitted, start_here = local.take(pick), pixels[pick]
+
+        with torch.no_grad():
+            material = canvas.material(canvas.residual(wanted), local, pixels)
+            whole = film(material[pick], fitted)
+            picture = pseudo_albedo(material, lobe(material, local, whole, moving=False))
         highlight = lobe(material[pick], fitted, whole)
+        data = guide(picture, Round(number, share, views, cameras, shown))
         for _ in range(config.inner_steps if config.method == "refined" else 1):
             residual = canvas.residual(wanted)
             image = pseudo_albedo(canvas.material(residual, fitted, start_here), highlight)

@@ -151,7 +151,8 @@ class PsiA(nn.Module):
         values = torch.cat([self.vertex_values(index), self._fixed.expand(len(index), -1, -1)], -1)
         hidden = points.interpolate(self.hidden(values))
         local = points.interpolate(self.local(self.vertex_features))
-        return self.last(nn.functional.gelu(hidden)) + local
+        # Adam moves all weights of a sum alike, so an unscaled wide sum would leap at the first step.
+        return self.last(nn.functional.gelu(hidden)) * hidden.shape[-1] ** -0.5 + local
 
 
 # Rows of `PsiA.tints`.

@@ -93,12 +93,12 @@ def test_it_learns_a_pattern_on_the_surface(template):
     wanted[..., 1] = torch.from_numpy(np.sin(atlas.rest[:, 2] * 60))
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     first = wanted.square().mean().item()
-    for _ in range(60):
+    for _ in range(40):
         optimizer.zero_grad()
         loss = (net(atlas.points, torch.tensor([0])) - wanted).square().mean()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.1 * first
+    assert loss.item() < 0.2 * first
 
 
 def test_farthest_points_spread():
