@@ -8,6 +8,9 @@ The way from photo to shape key, in the order `generate.py` walks it:
     appearance/  transformer-driven albedo, roughness and specular, baked to the template's UVs
     head.py      the head bundle: one folder with mesh, shape keys, maps, GLB and previews
 
+`stages.py` holds the stages; `edit.py` walks them from a finished head under a new text, and
+`evaluate.py` measures a head.
+
 What they stand on: `template.py` (the head's one topology), `expressions.py` (the vocabulary),
 `render/` (differentiable, CPU and CUDA), `assets/` (3D heads that priors are trained on),
 `job.py` (progress, cancel, resume), `errors.py`.
@@ -17,24 +20,39 @@ Importing this package is light: torch is loaded by the first thing that needs i
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .edit import edit
+    from .evaluate import evaluate
     from .generate import generate
     from .head import Head
 
-__all__ = ["Head", "__version__", "generate"]
+__all__ = ["Head", "__version__", "edit", "evaluate", "generate"]
+
+_HOME = {"Head": "head", "edit": "edit", "evaluate": "evaluate", "generate": "generate"}
+
+
+class _Package(ModuleType):
+    """Keeps `generate`, `edit` and `evaluate` the functions, though there are modules of these names.
+
+    Importing such a module would set it as the package's attribute and so hide the function.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
-    if name == "generate":
-        from .generate import generate
-
-        return generate
-    if name == "Head":
-        from .head import Head
-
-        return Head
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,13 +17,14 @@ from typing import NoReturn
 
 from . import __version__, commands
 from .console import CANCELLED, explain
+from .device import DEVICES, PRECISIONS
 from .errors import InputError
 from .progress_bar import MODES
 
-DEVICES = ("auto", "cpu", "cuda")
 PRESETS = ("draft", "standard", "high")
 FORMATS = ("glb", "obj", "blend", "fbx", "usd")
 LIGHTS = ("front", "back", "direct", "diffuse")
+TARGETS = ("geometry", "texture", "both")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,6 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     _generate(
         add("generate", commands.generate, "make a head from photos of one person, or from an identity file")
     )
+    _edit(add("edit", commands.edit, "change a head by text: its geometry, its maps, or both"))
+    _evaluate(add("evaluate", commands.evaluate, "measure a head: shape keys, UVs, likeness to photos"))
     _identity(add("identity", commands.identity, "photos of one person to a small identity file"))
     _export(add("export", commands.export, "write a head as GLB, OBJ, .blend, FBX or USD"))
     _relight(add("relight", commands.relight, "picture a head under another light"))
@@ -104,6 +107,36 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-identity", action="store_true", help="keep the identity in the bundle")
     parser.add_argument("--blend", type=Path, metavar="FILE", help="also write a Blender file")
     _progress(parser)
+
+
+def _edit(parser: argparse.ArgumentParser) -> None:
+    _head(parser)
+    parser.add_argument("--text", required=True, help="what it should look like, as 'as a cute baby'")
+    parser.add_argument("--target", choices=TARGETS, default="both", help="what may change")
+    parser.add_argument("--out", type=Path, metavar="NAME.head", help="default: NAME-edit.head beside it")
+    parser.add_argument(
+        "--photo",
+        nargs="+",
+        type=Path,
+        metavar="PHOTO",
+        help="photos of the person, if the bundle has no identity",
+    )
+    parser.add_argument("--id", type=Path, metavar="FILE", help="an identity file instead of photos")
+    parser.add_argument("--prior", default="starter", help="starter (default), a prior folder, or a hub id")
+    parser.add_argument("--preset", choices=PRESETS, default="draft", help="time against quality")
+    _device(parser)
+    _seed(parser)
+    parser.add_argument("--resume", action="store_true", help="go on where a stopped run of this command was")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the bundle at --out if there is one"
+    )
+    _progress(parser)
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    _head(parser)
+    parser.add_argument("--photo", nargs="+", type=Path, metavar="PHOTO", help="photos of the person")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def _identity(parser: argparse.ArgumentParser) -> None:
@@ -144,14 +177,16 @@ def _relight(parser: argparse.ArgumentParser) -> None:
 
 def _dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--subjects", type=_positive, default=1000, help="how many heads")
+    parser.add_argument("--subjects", type=_positive, default=1000, help="how many heads; may grow later")
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first head")
     parser.add_argument("--views", type=_positive, default=4, help="renders a head")
     parser.add_argument(
         "--photos", type=_positive, default=3, help="photo-like renders a head, for its identity"
     )
     parser.add_argument("--image-size", type=_positive, default=256, help="pixels a side")
-    parser.add_argument("--texture-size", type=_positive, default=512, help="texels a side")
+    parser.add_argument(
+        "--subjects-per-shard", type=_positive, default=50, help="heads a file; a stopped run repeats one"
+    )
     parser.add_argument("--workers", type=_positive, default=1, help="processes")
     _progress(parser)
 
@@ -164,9 +199,13 @@ def _train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=_positive, help="optimiser steps of the denoiser")
     parser.add_argument("--vae-steps", type=_positive, help="optimiser steps of the autoencoder")
-    parser.add_argument("--batch", type=_positive, help="images a step")
+    parser.add_argument("--batch", type=_positive, help="images a step of the denoiser")
+    parser.add_argument("--vae-batch", type=_positive, help="crops a step of the autoencoder")
+    parser.add_argument("--save-every", type=_positive, help="steps between two saves of the prior's folder")
     parser.add_argument("--rank", type=_positive, help="rank of the adapters")
-    parser.add_argument("--precision", choices=("no", "bf16", "fp16"), default="bf16")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on CUDA, float32 on a CPU"
+    )
     _seed(parser)
     _progress(parser)
 

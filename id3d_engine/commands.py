@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 import time
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .console import cancel_on_signal
 from .errors import InputError
-from .job import Progress
+from .job import Listener, Progress
 from .progress_bar import duration, listener_for
+
+Settings = TypeVar("Settings", bound=Any)
 
 
 def generate(options: argparse.Namespace) -> None:
@@ -56,12 +59,53 @@ def generate(options: argparse.Namespace) -> None:
             from .export.through_blender import write_blend
 
             write_blend(options.out, options.blend)
-    elapsed = time.monotonic() - began
-    listener(Progress("done", 1, 1, elapsed, 0.0, str(options.out), str(options.out / "preview.png")))
-    if options.progress != "json":
-        print(f"{options.out} is ready after {duration(elapsed)}; look at {options.out / 'preview.png'}")
-        if options.blend is not None:
-            print(f"{options.blend} opens in Blender")
+    _ready(options.out, began, listener, options.progress)
+    if options.blend is not None and options.progress != "json":
+        print(f"{options.blend} opens in Blender")
+
+
+def edit(options: argparse.Namespace) -> None:
+    """`id3d edit`: see `id3d_engine.edit`."""
+    photos: list[Path] = options.photo or []
+    if photos and options.id:
+        raise InputError("give photos of one person, or an identity file with --id, and not both")
+    _require_files([*photos, *([options.id] if options.id else [])])
+
+    from .edit import edit as run
+
+    out: Path = options.out or options.head.with_name(f"{options.head.stem}-edit.head")
+    began = time.monotonic()
+    listener = listener_for(options.progress)
+    with cancel_on_signal() as cancel:
+        run(
+            options.head,
+            text=options.text,
+            target=options.target,
+            out=out,
+            photos=photos or None,
+            identity=options.id,
+            prior=options.prior,
+            preset=options.preset,
+            device=options.device,
+            seed=options.seed,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            listener=listener,
+            cancel=cancel,
+        )
+    _ready(out, began, listener, options.progress)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """`id3d evaluate`: exit code 1 if the bundle has a problem."""
+    from .evaluate import evaluate as measure
+    from .evaluate import text
+
+    photos: list[Path] = options.photo or []
+    _require_files(photos)
+    found = measure(options.head, photos)
+    print(json.dumps(found.to_json(), indent=2) if options.json else text(found))
+    return 1 if found.problems else 0
 
 
 def identity(options: argparse.Namespace) -> None:
@@ -131,11 +175,10 @@ def dataset(options: argparse.Namespace) -> None:
     """`id3d dataset`: stopped and called again, it goes on where it was."""
     from .priors.dataset import DatasetConfig, build_dataset
 
-    names = [field.name for field in dataclasses.fields(DatasetConfig) if hasattr(options, field.name)]
-    config = DatasetConfig(**{name: getattr(options, name) for name in names})
-    shards = build_dataset(
-        options.out, config, workers=options.workers, listener=listener_for(options.progress)
-    )
+    config = DatasetConfig(**{field.name: getattr(options, field.name) for field in fields(DatasetConfig)})
+    listener = listener_for(options.progress)
+    with cancel_on_signal() as cancel:
+        shards = build_dataset(options.out, config, workers=options.workers, listener=listener, cancel=cancel)
     _say(f"{len(shards)} shard(s) in {options.out}")
 
 
@@ -144,16 +187,32 @@ def train(options: argparse.Namespace) -> None:
     from .priors.train import TrainingConfig
     from .priors.train import train as run
 
-    config = TrainingConfig(precision=options.precision, seed=options.seed)
-    changes = {"steps": options.steps, "batch": options.batch}
-    given = {key: value for key, value in changes.items() if value is not None}
-    config = dataclasses.replace(config, denoiser=dataclasses.replace(config.denoiser, **given))
-    if options.vae_steps is not None:
-        config = dataclasses.replace(config, vae=dataclasses.replace(config.vae, steps=options.vae_steps))
-    if options.rank is not None:
-        config = dataclasses.replace(config, sizes=dataclasses.replace(config.sizes, rank=options.rank))
-    run(options.dataset, options.out, config, base=options.base, listener=listener_for(options.progress))
+    plain = TrainingConfig()
+    config = TrainingConfig(
+        vae=_with(plain.vae, steps=options.vae_steps, batch=options.vae_batch),
+        denoiser=_with(
+            plain.denoiser, steps=options.steps, batch=options.batch, save_every=options.save_every
+        ),
+        sizes=_with(plain.sizes, rank=options.rank),
+        precision=options.precision,
+        seed=options.seed,
+    )
+    listener = listener_for(options.progress)
+    with cancel_on_signal() as cancel:
+        run(options.dataset, options.out, config, base=options.base, listener=listener, cancel=cancel)
     _say(f"{options.out} is a prior now: use it with --prior {options.out}")
+
+
+def _with(settings: Settings, **given: object) -> Settings:
+    """`settings` with whatever of `given` is not None."""
+    return replace(settings, **{key: value for key, value in given.items() if value is not None})
+
+
+def _ready(out: Path, began: float, listener: Listener, progress: str) -> None:
+    elapsed, picture = time.monotonic() - began, out / "preview.png"
+    listener(Progress("done", 1, 1, elapsed, 0.0, str(out), str(picture)))
+    if progress != "json":
+        print(f"{out} is ready after {duration(elapsed)}; look at {picture}")
 
 
 def _require_files(paths: list[Path]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
 
 from .appearance.settings import PaintConfig
 from .errors import InputError
@@ -25,15 +27,24 @@ class Preset:
     paint: PaintConfig = field(default_factory=PaintConfig)
 
 
-def preset(name: str) -> Preset:
-    """`draft` (minutes on two cores), `standard` or `high`.
+def settings_of(preset: str | Preset) -> Preset:
+    """The settings of `draft` (minutes on two cores), `standard` or `high`; settings are themselves.
 
     Raises:
         InputError: another name.
     """
-    if name not in PRESETS:
-        raise InputError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+    if isinstance(preset, Preset):
+        return preset
+    if preset not in PRESETS:
+        raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+def label(preset: str | Preset) -> str:
+    """A preset's name; settings without one are named by what they are, so that a run can resume."""
+    if isinstance(preset, str):
+        return preset
+    return f"custom-{hashlib.sha256(json.dumps(asdict(preset)).encode()).hexdigest()[:12]}"
 
 
 _DRAFT = SculptConfig(rounds=48, views=3, closeups=1, denoising_steps=4)

@@ -1,0 +1,247 @@
+"""The stages that making a head and editing one have in common, one function each.
+
+A `Task` says what every stage has to know. Checkpoints lie in `NAME.head.partial` beside the bundle
+until it is complete. Everything random depends on the seed, the stage and the step alone, so a
+killed run that resumes ends with the same bytes (`head.json` differs in its timings).
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .expressions import Expression
+from .head import Head
+from .job import Job
+
+if TYPE_CHECKING:
+    import torch
+
+    from .appearance.detail import Detail
+    from .appearance.maps import Maps, Material
+    from .config import Preset
+    from .geometry.fields import StartHead
+    from .geometry.sculpt import Sculpture
+    from .identity import Identity
+    from .template import HeadTemplate
+
+Offsets = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What every stage has to know.
+
+    Attributes:
+        template: The topology.
+        embedding: (D,) identity for the priors, or None for nobody in particular.
+        cast: The expressions.
+        text: What the head should look like besides, or None.
+        prior: "starter", a prior folder, or a hub id.
+        settings: How much work each stage does.
+        device: Where the priors compute.
+        job: Seeds, progress, cancel, checkpoints.
+    """
+
+    template: HeadTemplate
+    embedding: NDArray[np.float32] | None
+    cast: Sequence[Expression]
+    text: str | None
+    prior: str | Path
+    settings: Preset
+    device: torch.device
+    job: Job
+
+
+def find_identity(
+    photos: Sequence[Path | str] | None,
+    identity: Path | str | Identity | None,
+    prior: str | Path,
+    note: Callable[[str], None],
+) -> Identity:
+    """The identity that is meant, by the encoder that the prior was trained with.
+
+    Raises:
+        InputError: neither or both are given, a photo cannot be used, or the encoder is another.
+    """
+    from .identity import Identity, identify
+    from .priors.adapter_files import read_adapter_config
+    from .priors.locate import locate
+
+    if bool(photos) == (identity is not None):
+        raise InputError("give photos of one person, or an identity, and not both")
+    wanted = read_adapter_config(locate(prior), "geometry").identity_encoder
+    if identity is None:
+        return identify([Path(photo) for photo in photos or ()], wanted, notes=note)
+    person = identity if isinstance(identity, Identity) else Identity.load(identity)
+    if person.encoder != wanted:
+        raise InputError(
+            f"the identity comes from the {person.encoder} encoder and the prior wants {wanted}: "
+            f"make it again from the photos with --encoder {wanted}"
+        )
+    return person
+
+
+def working_folder(out: Path, request: Any, resume: bool) -> Path:
+    """`NAME.head.partial` for a request (a dataclass), emptied unless the run resumes.
+
+    Raises:
+        InputError: the checkpoints there belong to another request.
+    """
+    for leftover in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed while it wrote the bundle
+    work = out.with_name(out.name + ".partial")
+    note = work / "request.json"
+    wanted = json.dumps(asdict(request), indent=2)
+    if resume and note.is_file():
+        if note.read_text(encoding="utf-8") != wanted:
+            raise InputError(
+                f"{work} holds a run with other settings: repeat that command, or leave out --resume"
+            )
+        return work
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    temporary = note.with_suffix(".tmp")
+    temporary.write_text(wanted, encoding="utf-8")
+    os.replace(temporary, note)
+    return work
+
+
+def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets]:
+    """Geometry: surfaces by score distillation, the template wrapped onto them, expressions refined.
+
+    Returns:
+        (V, 3) neutral vertices, and the (V, 3) offsets of every expression and ARKit unit by name.
+    """
+    from .geometry.polish import polish
+    from .geometry.sculpt import sculpt
+    from .priors.prior import Prior
+
+    prior = Prior.load(task.prior, "geometry", task.device)
+    settings, cast, job = task.settings, task.cast, task.job
+    sculpture = sculpt(start, prior, task.embedding, cast, task.text, settings.sculpt, job)
+    vertices, units, expressions = wrapped(start, sculpture, task)
+    expressions = polish(
+        vertices, expressions, task.template, prior, task.embedding, cast, task.text, settings.polish, job
+    )
+    return vertices, {**units, **expressions}
+
+
+def wrapped(
+    start: StartHead, sculpture: Sculpture, task: Task
+) -> tuple[NDArray[np.float32], Offsets, Offsets]:
+    """One topology: neutral vertices, ARKit units and expressions, the latter two as (V, 3) offsets."""
+    from .geometry.expressions_fit import fit_expression
+    from .geometry.units import transfer_units
+    from .geometry.wrap import wrap
+
+    def fit() -> dict[str, torch.Tensor]:
+        import torch
+
+        surfaces, starts, template = sculpture.surfaces, sculpture.starts, task.template
+        neutral = wrap(template, start.neutral, surfaces["neutral"], reference=starts["neutral"])
+        units = transfer_units(template, neutral)
+        expressions = {
+            e.name: fit_expression(
+                template,
+                neutral,
+                units,
+                e.recipe,
+                surfaces[e.name],
+                reference=(start.vertices(e.name), starts[e.name]),
+            )
+            for e in task.cast
+        }
+        arrays = {
+            "neutral": neutral,
+            **{f"unit.{k}": v for k, v in units.items()},
+            **{f"expression.{k}": v for k, v in expressions.items()},
+        }
+        return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+
+    found = {k: v.numpy() for k, v in task.job.remember("wrap", fit).items()}
+    units = {k.removeprefix("unit."): v for k, v in found.items() if k.startswith("unit.")}
+    expressions = {e.name: found[f"expression.{e.name}"] for e in task.cast}
+    return found["neutral"], units, expressions
+
+
+def colour(
+    vertices: NDArray[np.float32],
+    offsets: Mapping[str, NDArray[np.float32]],
+    start: Material,
+    detail: Detail | None,
+    task: Task,
+) -> Maps:
+    """Appearance: score distillation on the pseudo-albedo, from start maps of the finished maps' size."""
+    from .appearance.paint import paint
+    from .priors.prior import Prior
+
+    prior = Prior.load(task.prior, "albedo", task.device)
+    return paint(
+        vertices,
+        offsets,
+        task.template,
+        start,
+        prior,
+        task.embedding,
+        task.cast,
+        task.text,
+        task.settings.paint,
+        task.job,
+        detail=detail,
+    )
+
+
+def textures(maps: Maps) -> dict[str, NDArray]:
+    """Painted maps under the bundle's names."""
+    found: dict[str, NDArray] = {
+        "albedo": maps.albedo_srgb,
+        "roughness": maps.roughness,
+        "specular": maps.specular,
+        "normal": maps.normal,
+    }
+    for name, own in maps.sets.items():
+        found |= {
+            f"{name}_albedo": own.albedo_srgb,
+            f"{name}_roughness": own.roughness,
+            f"{name}_specular": own.specular,
+        }
+    return found
+
+
+def describe(request: Any, task: Task, **more: Any) -> dict[str, Any]:
+    """What `head.json` says of the head's making; never a photo or its path."""
+    from .head import sha256_of
+    from .priors.locate import locate
+
+    home = locate(task.prior)
+    files = {path.relative_to(home).as_posix(): sha256_of(path) for path in home.rglob("*.safetensors")}
+    provenance = {
+        **asdict(request),
+        "device": task.device.type,
+        "prior_files": dict(sorted(files.items())),
+        **more,
+    }
+    return {
+        "provenance": provenance,
+        "timings_s": dict(task.job.timings_s),
+        "notes": list(task.job.notes),
+    }
+
+
+def finish(head: Head, out: Path, work: Path, *, overwrite: bool, identity: Identity | None) -> Head:
+    """Write the bundle, with the identity if there is one to keep, and let go of the checkpoints."""
+    identity_file = None if identity is None else identity.save(work / "identity.id")
+    head.write(out, overwrite=overwrite, identity_file=identity_file)
+    shutil.rmtree(work)
+    return head
