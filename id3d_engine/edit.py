@@ -1,0 +1,187 @@
+"""A finished head under a new text: its geometry, its maps, or both, distilled on from where they are.
+
+Only the start differs from `generate.py`: the head's own vertices, expressions and maps instead of
+what is regressed from a face.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import InputError
+from .expressions import select
+from .head import Head, check_destination, sha256_of
+from .job import Job, Listener, silent
+from .stages import Task, colour, describe, find_identity, finish, shape, textures, working_folder
+
+if TYPE_CHECKING:
+    from .appearance.maps import Material
+    from .config import Preset
+    from .identity import Identity
+    from .template import HeadTemplate
+
+TARGETS = ("geometry", "texture", "both")
+NOBODY = "the bundle holds no identity, so the edit follows the text alone: give a photo or an identity"
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """What was asked for; a run resumes only under the same request."""
+
+    head_sha256: str
+    target: str
+    text: str
+    identity_sha256: str
+    encoder: str
+    prior: str
+    preset: str
+    seed: int
+
+
+def edit(
+    head: Path | str,
+    *,
+    text: str,
+    target: str = "both",
+    out: Path | str | None = None,
+    photos: Sequence[Path | str] | None = None,
+    identity: Path | str | Identity | None = None,
+    prior: str | Path = "starter",
+    preset: str | Preset = "draft",
+    device: str = "auto",
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Listener = silent,
+    cancel: threading.Event | None = None,
+) -> Head:
+    """Edit a head by text and write a new bundle.
+
+    Args:
+        head: A bundle of the template's topology; it is not changed.
+        text: What the head should look like, e.g. "as a cute baby".
+        target: "geometry" (maps stay), "texture" (mesh and shape keys stay) or "both".
+        out: The new bundle; None is `NAME-edit.head` beside the old one.
+        photos: Pictures of the person; or give `identity`; or neither: the bundle's own identity,
+            and without one the priors are asked for nobody in particular.
+        identity: A saved identity or an `Identity`.
+        prior: "starter", a prior folder, or a hub id.
+        preset: "draft", "standard", "high", or settings of your own. Maps keep their size.
+        device: "auto", "cpu" or "cuda".
+        seed: Same seed, inputs and machine: same bytes on a CPU.
+        resume: Go on from the checkpoints of a stopped run with the same request.
+        overwrite: Replace a bundle that is at `out`.
+        listener: Receives `Progress`.
+        cancel: Set it to stop; a checkpoint is kept.
+
+    Returns:
+        The edited head, already written to `out`.
+
+    Raises:
+        InputError: what is given cannot be used; nothing was written.
+        Cancelled: `cancel` was set.
+        Id3dError: see `errors`.
+    """
+    from .config import label, settings_of
+    from .device import pick
+    from .template import load_template
+
+    source = Path(head)
+    out = source.with_name(f"{source.stem}-edit.head") if out is None else Path(out)
+    if not text.strip():
+        raise InputError("an edit needs a text: say what should change, as in --text 'with a full beard'")
+    if target not in TARGETS:
+        raise InputError(f"unknown target {target!r}: choose {', '.join(TARGETS)}")
+    template, old = load_template(), Head.read(source)
+    check_topology(old, template)
+    check_destination(out, overwrite=overwrite)
+    settings, where = settings_of(preset), pick(device)
+    notes: list[str] = []
+    own = source / "identity.safetensors"
+    kept = own if own.is_file() and not photos and identity is None else None
+    person: Identity | None = None
+    if photos or identity is not None or kept:
+        person = find_identity(photos, identity or kept, prior, notes.append)
+    else:
+        notes.append(NOBODY)
+    request = EditRequest(
+        head_sha256=sha256_of(source / "head.json"),
+        target=target,
+        text=text,
+        identity_sha256=person.sha256() if person else "",
+        encoder=person.encoder if person else "",
+        prior=str(prior),
+        preset=label(preset),
+        seed=seed,
+    )
+    work = working_folder(out, request, resume)
+    job = Job(work, seed=seed, listener=listener, cancel=cancel)
+    for sentence in notes:
+        job.note(sentence)
+
+    cast = select(old.expressions) if old.expressions else ()
+    embedding = None if person is None else person.embedding
+    task = Task(template, embedding, cast, text, prior, settings, where, job)
+    new = old if target == "texture" else reshaped(old, task)
+    new = new if target == "geometry" else repainted(new, task)
+    new = replace(new, info=describe(request, task, source=old.info.get("provenance", {})))
+    return finish(new, out, work, overwrite=overwrite, identity=person if kept else None)
+
+
+def check_topology(head: Head, template: HeadTemplate) -> None:
+    """Raise unless a head has the template's vertices and faces.
+
+    Raises:
+        InputError: it has others.
+    """
+    if len(head.vertices) != len(template.vertices) or not np.array_equal(head.faces, template.faces):
+        raise InputError(
+            "this head does not have the template's topology, so it cannot be edited: generate it again"
+        )
+
+
+def reshaped(head: Head, task: Task) -> Head:
+    """The head with new vertices and shape keys; what its expressions do now is where they start."""
+    from .geometry.fields import StartHead
+
+    keys = dict(zip(head.names, head.shape_keys, strict=True))
+    own = {e.name: keys[e.name] for e in task.cast}
+    start = StartHead(head.vertices, own, task.template.triangles, task.template)
+    vertices, offsets = shape(start, task)
+    found = {**keys, **offsets}
+    return replace(head, vertices=vertices, shape_keys=np.stack([found[name] for name in head.names]))
+
+
+def repainted(head: Head, task: Task) -> Head:
+    """The head with new maps, as large as its own; the normal map's relief stays as it is."""
+    keys = dict(zip(head.names, head.shape_keys, strict=True))
+    start = material(head)
+    paint = replace(task.settings.paint, size=start.albedo_srgb.shape[0])
+    task = replace(task, settings=replace(task.settings, paint=paint))
+    maps = textures(colour(head.vertices, keys, start, None, task))
+    # Maps of single expressions belong to the old neutral's.
+    relief = {name: image for name, image in head.textures.items() if name == "normal"}
+    return replace(head, textures=maps | relief)
+
+
+def material(head: Head) -> Material:
+    """A bundle's neutral maps as floats.
+
+    Raises:
+        InputError: a map is missing.
+    """
+    from .appearance.maps import MapSet
+
+    missing = [kind for kind in ("albedo", "roughness", "specular") if kind not in head.textures]
+    if missing:
+        raise InputError(f"this head has no {missing[0]} map to start from: edit its geometry alone")
+    albedo, roughness, specular = (
+        head.textures[kind].astype(np.float32) / 255 for kind in ("albedo", "roughness", "specular")
+    )
+    return MapSet(albedo, np.clip(roughness, 0.05, 1.0), specular)
