@@ -9,8 +9,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from id3d_engine.assets.folder_source import Placement, read_subject, subjects
 from id3d_engine.errors import InputError
+from id3d_engine.geometry.folder_source import Placement, read_subject, subjects
 from id3d_engine.geometry.mesh_quality import surface_error
 from id3d_engine.template import load_template
 

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
-from ..geometry.closest import Surface, Target
-from ..geometry.expressions_fit import fit_expression
-from ..geometry.units import transfer_units
-from ..geometry.wrap import Settings, wrap
 from ..template import HeadTemplate
+from .closest import Surface, Target
+from .expressions_fit import fit_expression
+from .units import transfer_units
+from .wrap import Settings, wrap
 
 MESH_FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl", ".off")
 RECIPES: dict[str, Mapping[str, float]] = {e.name: e.recipe for e in EXPRESSIONS} | {
