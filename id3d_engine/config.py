@@ -10,6 +10,7 @@ from .appearance.settings import PaintConfig
 from .errors import InputError
 from .geometry.polish import PolishConfig
 from .geometry.sculpt import SculptConfig
+from .priors.guidance import Ramp
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,19 @@ def label(preset: str | Preset) -> str:
     return f"custom-{hashlib.sha256(json.dumps(asdict(preset)).encode()).hexdigest()[:12]}"
 
 
-_DRAFT = SculptConfig(rounds=48, views=3, closeups=1, denoising_steps=4)
+_DRAFT = SculptConfig(
+    cell_m=0.008, rounds=28, views=3, closeups=1, denoising_steps=4, noise_level=Ramp(0.5, 0.25)
+)
 
 PRESETS: dict[str, Preset] = {
     "draft": Preset(_DRAFT, PolishConfig(), PaintConfig.preset("draft")),
     "standard": Preset(
-        replace(_DRAFT, rounds=200, views=4, closeups=2, denoising_steps=8, cell_m=0.005),
-        PolishConfig(rounds=4, denoising_steps=8),
+        replace(_DRAFT, cell_m=0.006, rounds=160, views=4, closeups=2, denoising_steps=8),
+        PolishConfig(rounds=3, denoising_steps=8),
         PaintConfig.preset("standard"),
     ),
     "high": Preset(
-        replace(_DRAFT, rounds=600, views=6, closeups=3, denoising_steps=10, cell_m=0.004),
+        replace(_DRAFT, cell_m=0.005, rounds=480, views=6, closeups=3, denoising_steps=10),
         PolishConfig(rounds=10, denoising_steps=10),
         PaintConfig.preset("high"),
     ),
