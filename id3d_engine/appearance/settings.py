@@ -104,7 +104,7 @@ class PaintConfig:
 
 
 PRESETS: dict[str, PaintConfig] = {
-    "draft": PaintConfig(rounds=20, views=4, denoise_steps=4),
+    "draft": PaintConfig(rounds=16, views=4, denoise_steps=4, timesteps=Between(0.5, 0.25)),
     "standard": PaintConfig(size=2048, grid=192, bake_grid=512, rounds=60),
     "high": PaintConfig(size=4096, grid=256, bake_grid=1024, rounds=150, views=8, per_expression=True),
 }
