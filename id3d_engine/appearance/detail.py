@@ -25,6 +25,7 @@ MILLIMETRE = 1e-3
 _ALBEDO_WAVES = 15
 WRINKLE_DEPTH_M = 0.25 * MILLIMETRE
 PORE_CELL_M = 1.5e-3
+MAX_SLOPE = 0.7
 # A feature narrower than this many texels would only alias.
 TEXELS_PER_FEATURE = 2.0
 
@@ -157,7 +158,9 @@ def tangent_normals(
     slope_b = (along_v[:, 0] - c * slope_t) / d
     # A texel squeezed to nothing has no slope that means anything.
     squeezed = np.minimum(a, d) < 0.05 * np.median(a)
-    normal = np.stack([-slope_t, -slope_b, np.ones_like(a)], -1)
+    # Where the layout squeezes the surface, drawn strands would become cliffs: slopes saturate.
+    flatten = 1.0 / np.sqrt(1.0 + (slope_t**2 + slope_b**2) / MAX_SLOPE**2)
+    normal = np.stack([-slope_t * flatten, -slope_b * flatten, np.ones_like(a)], -1)
     normal[squeezed] = (0.0, 0.0, 1.0)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     return (normal[atlas.nearest.numpy()].reshape(size, size, 3) * 0.5 + 0.5).astype(np.float32)
