@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
+from id3d_engine.expressions import ARKIT_NAMES, select
 from id3d_engine.head import Head
-from id3d_engine.template import EYE, MOUTH, SKIN
+from id3d_engine.template import EYE, MOUTH, SKIN, load_template
+
+if TYPE_CHECKING:
+    from id3d_engine.config import Preset
 
 NAMES = ("mouth_stretch", "smile", "eyeBlinkLeft", "jawOpen")
 
@@ -69,3 +76,80 @@ def small_head() -> Head:
         maps,
         {"provenance": {"seed": 7, "text": ""}, "metrics": {"likeness": 0.4}, "timings_s": {"sculpt": 1.5}},
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prior's folder of real classes for dlib identities: both domains, 64 px, random weights."""
+    import torch
+
+    from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
+    from id3d_engine.priors.adapters import Adapter
+    from id3d_engine.priors.base import save_base
+    from id3d_engine.priors.prompts import DOMAINS
+    from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
+
+    torch.manual_seed(0)
+    sizes = StarterConfig(
+        image_size=64,
+        vae_channels=(8, 8, 8, 16),
+        vae_groups=4,
+        unet_channels=(16, 32),
+        head_channels=8,
+        unet_groups=4,
+        text_width=32,
+        text_layers=1,
+        text_heads=2,
+        text_length=24,
+        merges=20,
+    )
+    base, folder = build_starter_base(["a head from the front"], sizes), tmp_path_factory.mktemp("tiny")
+    save_base(base, folder)
+    for domain in DOMAINS:
+        config = AdapterConfig(
+            domain, "dlib", 128, base_sha256=sha256(folder / UNET_FILE), rank=2, resolution=64
+        )
+        adapter = Adapter(base.unet, config.sizes)
+        with torch.no_grad():
+            for parameter in adapter.parameters():
+                parameter.add_(0.3 * torch.randn(parameter.shape))
+        save_adapter(adapter, config, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_preset() -> Preset:
+    """As little of every stage as there can be, but all of them."""
+    from id3d_engine.appearance.settings import PaintConfig
+    from id3d_engine.config import Preset
+    from id3d_engine.geometry.polish import PolishConfig
+    from id3d_engine.geometry.psi_g import PsiGConfig
+    from id3d_engine.geometry.sculpt import SculptConfig
+
+    return Preset(
+        SculptConfig(
+            cell_m=0.016, rounds=2, inner_steps=2, views=1, closeups=1, fit_size=64, denoising_steps=1,
+            net=PsiGConfig(tokens=32, width=32), preview_every=0,
+        ),
+        PolishConfig(rounds=1, inner_steps=1, views=2, fit_size=64, denoising_steps=1),
+        PaintConfig(size=128, grid=32, bake_grid=32, rounds=2, views=2, inner_steps=1, denoise_steps=1),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def template_head() -> Head:
+    """The template with its units, two expressions by recipe, and even 64 px maps."""
+    template = load_template()
+    cast = select("smile,eyes_closed")
+    keys = [template.pose(e.recipe) for e in cast] + [template.arkit[name] for name in ARKIT_NAMES]
+    maps = {
+        "albedo": np.full((64, 64, 3), (0.72, 0.52, 0.43)),
+        "roughness": np.full((64, 64), 0.5),
+        "specular": np.full((64, 64), 0.45),
+        "normal": np.full((64, 64, 3), (0.5, 0.5, 1.0)),
+        "smile_albedo": np.full((64, 64, 3), 0.6),
+    }
+    return Head(
+        template.vertices, template.faces, template.uv, template.part, np.stack(keys),
+        (*(e.name for e in cast), *ARKIT_NAMES), maps, {"provenance": {"seed": 7}},
+    )  # fmt: skip
