@@ -33,9 +33,9 @@ class Weights:
         own: An expression's residual to the neutral's.
     """
 
-    smooth: float = 0.008
-    symmetry: float = 2e-3
-    pull: Between = Between(4e-3, 5e-4)
+    smooth: float = 0.05
+    symmetry: float = 1e-2
+    pull: Between = Between(1e-2, 2e-3)
     surface: float = 2e-4
     own: float = 4e-3
 
@@ -55,7 +55,8 @@ class PaintConfig:
         method: "refined" or "sds".
         timesteps: Noise level over the rounds, in shares of the forward process.
         denoise_steps: DDIM steps to a target.
-        guidance_scale: out_un + s (out_c - out_un).
+        guidance_scale: s of `guide.asked_change`: how strongly to follow what is personal.
+        generic: How far to follow the prior's view of heads at large; 1 for a strong prior.
         learning_rate: Adam's, over the rounds.
         per_expression: One set of maps for each expression beside the neutral's.
         relief: Strength of the normal map's micro relief, 1 as authored.
@@ -73,7 +74,8 @@ class PaintConfig:
     timesteps: Between = Between(0.7, 0.35)
     denoise_steps: int = 6
     guidance_scale: float = 1.5
-    learning_rate: Between = Between(8e-3, 2e-3)
+    generic: float = 0.2
+    learning_rate: Between = Between(4e-3, 1e-3)
     per_expression: bool = False
     relief: float = 1.0
     weights: Weights = field(default_factory=Weights)
