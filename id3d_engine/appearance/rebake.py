@@ -23,15 +23,13 @@ from ..render.fragments import Fragments
 from ..render.normal_map import decode, encode
 from ..render.normals import vertex_normals
 from ..render.raster import interpolate, interpolate_corners, sample_texture
-from ..template import HeadTemplate
 from .maps import Maps, MapSet
 
 
 @torch.no_grad()
 def rebake(
     maps: Maps,
-    template: HeadTemplate,
-    neutral: NDArray[np.floating],
+    target: Outside,
     surface: Surface,
     triangle_uv: NDArray[np.floating],
     match: Correspondence,
@@ -40,23 +38,21 @@ def rebake(
 
     Args:
         maps: In the template's UVs.
-        template: Their charts.
-        neutral: (V, 3) metres, the wrapped template.
+        target: The wrapped template.
         surface: (N, 3) metres and (T, 3), facing outward.
         triangle_uv: (T, 3, 2) of the surface.
         match: Of the surface's vertices.
     """
     size = len(maps.roughness)
-    lookup = Lookup.make(template, neutral, surface, triangle_uv, match, size)
+    lookup = Lookup.make(target, surface, triangle_uv, match, size)
     sets = {}
     for name, own in maps.sets.items():
         side = len(own.roughness)
-        there = lookup if side == size else Lookup.make(template, neutral, surface, triangle_uv, match, side)
+        there = lookup if side == size else Lookup.make(target, surface, triangle_uv, match, side)
         sets[name] = there.map_set(own)
     base = lookup.map_set(MapSet(maps.albedo_srgb, maps.roughness, maps.specular))
-    return Maps(
-        base.albedo_srgb, base.roughness, base.specular, lookup.relief(maps.normal, surface, triangle_uv), sets
-    )
+    normal = lookup.relief(maps.normal, surface, triangle_uv)
+    return Maps(base.albedo_srgb, base.roughness, base.specular, normal, sets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,20 +63,18 @@ class Lookup:
         texels: The layout's texels with the surface's triangles.
         there: The same texels with the template's triangles.
         uv: (1, 2, S, S), the template's UVs there.
-        template, neutral: The template's topology and wrapped vertices (V, 3).
+        target: The wrapped template.
     """
 
     texels: Fragments
     there: Fragments
     uv: Tensor
-    template: HeadTemplate
-    neutral: Tensor
+    target: Outside
 
     @classmethod
     def make(
         cls,
-        template: HeadTemplate,
-        neutral: NDArray[np.floating],
+        target: Outside,
         surface: Surface,
         triangle_uv: NDArray[np.floating],
         match: Correspondence,
@@ -91,15 +85,15 @@ class Lookup:
         triangles = torch.from_numpy(np.asarray(surface[1], np.int64))
         places = interpolate(torch.from_numpy(match.points), triangles, texels)[0]
         aims = places.flatten(1).T[texels.covered].numpy()
-        triangle, weights, _ = Outside(template, neutral).project(aims)
+        triangle, weights, _ = target.project(aims)
         shape = texels.mask.shape
         seen = torch.full((texels.mask.numel(),), -1, dtype=torch.int32)
         seen[texels.covered] = torch.from_numpy(triangle).int()
         inside = torch.zeros(texels.mask.numel(), 3)
         inside[texels.covered] = _tensor(weights)
         there = Fragments(seen.view(shape), inside.view(*shape, 3), texels.mask)
-        uv = interpolate_corners(_tensor(template.triangle_uv), there)
-        return cls(texels, there, uv, template, _tensor(neutral))
+        uv = interpolate_corners(_tensor(target.template.triangle_uv), there)
+        return cls(texels, there, uv, target)
 
     def map_set(self, maps: MapSet) -> MapSet:
         planes = np.dstack([maps.albedo_srgb, maps.roughness, maps.specular])
@@ -115,10 +109,10 @@ class Lookup:
         self, normal: NDArray[np.floating], surface: Surface, triangle_uv: NDArray[np.floating]
     ) -> NDArray[np.float32]:
         """(S, S, 3): a tangent-space normal map carried over to the surface's tangents."""
-        old = torch.from_numpy(np.ascontiguousarray(self.template.triangles)).long()
-        old_uv = _tensor(self.template.triangle_uv)
-        rough = self._rows(decode(self._sample(normal), self.neutral, old, old_uv, self.there))
-        even = self._smooth(self.neutral, old, self.there)
+        head, old = _tensor(self.target.vertices), torch.from_numpy(self.target.triangles)
+        old_uv = _tensor(self.target.template.triangle_uv)
+        rough = self._rows(decode(self._sample(normal), head, old, old_uv, self.there))
+        even = self._smooth(head, old, self.there)
         vertices, triangles = _tensor(surface[0]), torch.from_numpy(np.asarray(surface[1], np.int64))
         own = self._smooth(vertices, triangles, self.texels)
         world = self.texels.spread(turned(rough, even, own))[0]
