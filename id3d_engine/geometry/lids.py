@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 ENOUGH_M = 2e-5  # lids this close to meeting are left alone
 REACH_M = 0.006  # how far into the lid a correction fades
 ROUNDS = 4
+CLEARANCE_M = 3e-4  # of a closed lid over the cornea
+MOVED_M = 5e-4  # a lid vertex that closing moves less is not pushed off the eyeball
 BLINKS = {"left": "eyeBlinkLeft", "right": "eyeBlinkRight"}
 
 
@@ -46,7 +48,14 @@ def close_side(
     touched_m: float,
     overlap_m: float = 0.0,
 ) -> Array:
-    """(V, 3) offsets that close the eye of one side as `close_lids` does."""
+    """(V, 3) offsets that close the eye of one side as `close_lids` does, in front of its eyeball."""
+    met = _meet(template, head, offsets, side, touched_m, overlap_m)
+    return _off_the_eye(template, head, met, side)
+
+
+def _meet(
+    template: HeadTemplate, head: Array, offsets: Array, side: str, touched_m: float, overlap_m: float
+) -> Array:
     upper, lower = rim_halves(template, side)
     rest = template.vertices.astype(np.float64)
     unit = np.asarray(template.arkit[BLINKS[side]], np.float64)
@@ -61,6 +70,25 @@ def close_side(
         short = np.maximum(gaps(head + offsets, upper, lower) - allowed, 0.0)
         offsets = _lower_around(head, offsets, _spread(stiffness, moving, upper, lower, short), centre)
     return offsets
+
+
+def _off_the_eye(template: HeadTemplate, head: Array, offsets: Array, side: str) -> Array:
+    """Offsets whose moved lid lies on the eyeball's sphere where it would have cut through it."""
+    eye = _eyeball(template, side)
+    centre = head[eye].mean(axis=0)
+    radius = np.linalg.norm(head[eye] - centre, axis=1).max() + CLEARANCE_M
+    lid = (template.regions["eyeballs"] < 0.5) & (template.regions["eye_sockets"] < 0.5)
+    moved = np.flatnonzero(lid & (np.linalg.norm(offsets, axis=1) > MOVED_M))
+    arms = (head + offsets)[moved] - centre
+    length = np.linalg.norm(arms, axis=1)
+    # Only the front: behind the eyeball's middle a lid has no business.
+    inside = (length < radius) & (arms[:, 1] < 0)
+    # What moves little is pushed little, so that the lid's still edge keeps its place.
+    share = np.clip((np.linalg.norm(offsets[moved], axis=1) - MOVED_M) / (4 * MOVED_M), 0.0, 1.0)
+    push = np.where(inside, share * (radius / np.maximum(length, 1e-6) - 1), 0.0)
+    out = offsets.copy()
+    out[moved] += push[:, None] * arms
+    return out
 
 
 def rim_halves(template: HeadTemplate, side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -116,6 +144,9 @@ def _lower_around(head: Array, offsets: Array, drop: Array, centre: Array) -> Ar
 
 
 def _eye_centre(template: HeadTemplate, head: Array, side: str) -> Array:
+    return head[_eyeball(template, side)].mean(axis=0)
+
+
+def _eyeball(template: HeadTemplate, side: str) -> NDArray[np.bool_]:
     sign = 1.0 if side == "left" else -1.0
-    own = (template.regions["eyeballs"] > 0.5) & (template.vertices[:, 0] * sign > 0)
-    return head[own].mean(axis=0)
+    return (template.regions["eyeballs"] > 0.5) & (template.vertices[:, 0] * sign > 0)
