@@ -67,9 +67,9 @@ def test_high_hair_is_continued_without_tears(target, skin):
     i, j = edges(triangles).T
     apart = np.linalg.norm(match.points[i] - match.points[j], axis=1)
     length = np.linalg.norm(lifted[i] - lifted[j], axis=1)
-    stretch = (apart - length)[top[i] & top[j]]
-    assert np.percentile(stretch, 99) < 0.002
-    assert stretch.max() < 0.02
+    # Hair beside an ear does jump: from the skull to the ear that it hides.
+    above = top & (vertices[:, 2] > target.vertices[target.template.regions["ears"] > 0.5, 2].max())
+    assert (apart - length)[above[i] & above[j]].max() < 0.005
 
 
 def test_the_same_surface_gives_the_same_bytes(target, skin):
