@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,13 +26,7 @@ def unwrap(surface: Surface) -> NDArray[np.float32]:
         MissingDependency: xatlas is not installed.
         Id3dError: xatlas found no layout.
     """
-    try:
-        import xatlas
-    except ImportError as error:
-        raise MissingDependency(
-            "unwrapping the raw surface needs xatlas: run `pip install 'id3d-engine[dmtet]'`, "
-            "or use --topology template"
-        ) from error
+    xatlas = load_xatlas()
     triangles = np.asarray(surface[1], np.int64)
     vertices = np.asarray(surface[0], np.float64)
     mean = neighbour_mean(triangles, len(vertices))
@@ -50,3 +46,19 @@ def unwrap(surface: Surface) -> NDArray[np.float32]:
     if not np.array_equal(vertex[index], triangles):
         raise Id3dError("xatlas changed the raw surface's triangles: use --topology template")
     return np.clip(uv[index], 0.0, 1.0).astype(np.float32)
+
+
+def load_xatlas() -> ModuleType:
+    """The xatlas package; also asked for before long work that ends here.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        import xatlas
+    except ImportError as error:
+        raise MissingDependency(
+            "unwrapping the raw surface needs xatlas: run `pip install 'id3d-engine[dmtet]'`, "
+            "or use --topology template"
+        ) from error
+    return xatlas
