@@ -67,15 +67,18 @@ class StarterConfig:
         return self.image_size // 2 ** (len(self.vae_channels) - 1)
 
 
-def build_starter_base(texts: Iterable[str], config: StarterConfig | None = None) -> Base:
+def build_starter_base(
+    texts: Iterable[str], config: StarterConfig | None = None, *, tokenizer: CLIPTokenizer | None = None
+) -> Base:
     """A base with random weights (torch's global seed) and a vocabulary learnt from `texts`.
 
     Args:
         texts: Every kind of text that training will show: prompts, captions, descriptors.
         config: Sizes; None is `StarterConfig()`.
+        tokenizer: A vocabulary to use instead of learning one.
     """
     config = config or StarterConfig()
-    tokenizer = train_clip_tokenizer(texts, config.merges, config.text_length)
+    tokenizer = tokenizer or train_clip_tokenizer(texts, config.merges, config.text_length)
     return Base(
         unet=_unet(config),
         vae=_vae(config),

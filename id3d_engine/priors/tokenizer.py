@@ -35,6 +35,8 @@ def train_clip_tokenizer(texts: Iterable[str], merges: int, max_length: int) -> 
         # The trainer counts the alphabet with and without the word's end, so give it room for both.
         vocab_size=2 * len(alphabet) + merges,
         initial_alphabet=alphabet,
+        # Numbered beforehand: else the trainer numbers word ends in a random order, and breaks ties by it.
+        special_tokens=[byte + _END_OF_WORD for byte in alphabet],
         end_of_word_suffix=_END_OF_WORD,
         show_progress=False,
         min_frequency=2,

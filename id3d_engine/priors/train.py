@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import threading
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 from ..device import mixed_precision
 from ..errors import InputError
@@ -40,6 +42,7 @@ from .samples import write_grid
 from .shards import Samples, decode_pngs, find_shards, read_shards
 from .start import StartRegressor, fit_start, save_start
 from .starter_base import StarterConfig, build_starter_base
+from .tokenizer import save_clip_files
 from .train_denoiser import CachedData, Denoiser, DenoiserTraining, standardise_identity, train_denoiser
 from .train_vae import VaeTraining, reconstruction_psnr, train_vae
 
@@ -99,7 +102,11 @@ def train(
     _seed(config.seed)
     if base is None:
         starter = replace(config.starter, image_size=samples.image_size)
-        parts, home = build_starter_base(all_texts(samples), starter), out
+        vocabulary = work / "tokenizer"
+        known = CLIPTokenizer.from_pretrained(vocabulary) if vocabulary.is_dir() else None
+        parts, home = build_starter_base(all_texts(samples), starter, tokenizer=known), out
+        if known is None:
+            _keep_vocabulary(parts, vocabulary)
         _train_vae(parts, samples, config, job, accelerator, metrics)
     else:
         home = locate(base)
@@ -163,6 +170,15 @@ def _check_embeddings(samples: Samples, config: TrainingConfig) -> None:
             f"the dataset's embeddings have {found} numbers but the adapters want "
             f"{config.sizes.identity_dimension}: build the dataset with the same identity encoder"
         )
+
+
+def _keep_vocabulary(parts: Base, folder: Path) -> None:
+    """Beside the checkpoints: a training that goes on has to read texts as it began to."""
+    temporary = folder.with_suffix(".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_clip_files(parts.tokenizer, temporary)
+    os.replace(temporary, folder)
 
 
 def _claim(work: Path, samples: Samples, config: TrainingConfig, base: str | Path | None) -> None:
