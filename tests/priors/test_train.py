@@ -1,0 +1,187 @@
+"""Training on a real shard of one head, with networks so small that a step takes milliseconds."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from id3d_engine import job as jobs
+from id3d_engine.device import mixed_precision
+from id3d_engine.errors import Cancelled, InputError
+from id3d_engine.priors import train as training
+from id3d_engine.priors.adapter_files import UNET_FILE, read_adapter_config, sha256
+from id3d_engine.priors.adapters import AdapterSizes
+from id3d_engine.priors.prior import Prior
+from id3d_engine.priors.prompts import DOMAINS
+from id3d_engine.priors.start import load_start
+from id3d_engine.priors.train import TrainingConfig, train
+from id3d_engine.priors.train_denoiser import DenoiserTraining
+from id3d_engine.priors.train_vae import VaeTraining
+
+
+@pytest.fixture(scope="module")
+def config(tiny) -> TrainingConfig:
+    return TrainingConfig(
+        vae=VaeTraining(steps=3, batch=2, crop=32),
+        denoiser=DenoiserTraining(steps=3, batch=4, save_every=2),
+        # The dataset's images are 64 px, which is what counts.
+        starter=replace(tiny, image_size=512),
+        sizes=AdapterSizes(128, rank=2),
+        seed=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(dataset_folder: Path, config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("trained") / "prior"
+    train(dataset_folder, out, config)
+    return out
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a prior's folder by file and name."""
+    return {
+        f"{path.relative_to(folder)}:{key}": value
+        for path in sorted(folder.rglob("*.safetensors"))
+        for key, value in load_file(path).items()
+    }
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_training_makes_a_prior(trained: Path, domain: str) -> None:
+    prior = Prior.load(trained, domain)
+    assert (prior.image_size, prior.config.resolution, prior.config.rank) == (64, 64, 2)
+    assert prior.config.metrics["step"] == 3
+    assert prior.config.metrics["vae_psnr_db"] > 3
+    assert prior.config.training["steps"] == 3
+    conditions = prior.conditions(torch.randn(128), "a smile", ["front view", "back view"], "a man")
+    images = prior.sample(conditions, steps=2, generator=torch.Generator().manual_seed(0))
+    assert images.shape == (2, 3, 64, 64) and images.isfinite().all()
+
+
+def test_what_lies_in_and_beside_the_folder(trained: Path) -> None:
+    start = load_start(trained)
+    assert (start.encoder, start.support.shape) == ("dlib", (1, 128))
+    card = (trained / "card.md").read_text()
+    assert "- subjects: 1" in card and "the one in this folder" in card
+    pictures = sorted(path.name for path in trained.with_name("prior.work").glob("*.png"))
+    assert pictures == [f"samples-{d}-{s:06d}.png" for d in sorted(DOMAINS) for s in (2, 3)]
+
+
+def test_every_part_was_trained(trained: Path) -> None:
+    for domain in DOMAINS:
+        weights = load_file(trained / f"{domain}.safetensors")
+        # These start at zero.
+        fresh = [k for k in weights if k.endswith(("up.weight", "to_v_id.weight", "to_v_exp.weight"))]
+        assert fresh and all(weights[k].abs().max() > 0 for k in fresh)
+
+
+def test_a_finished_training_called_again_changes_nothing(
+    trained: Path, dataset_folder: Path, config: TrainingConfig, monkeypatch
+) -> None:
+    monkeypatch.setattr(training, "write_grid", lambda *_, **__: None)
+    before = tensors(trained)
+    train(dataset_folder, trained, config)
+    assert same(tensors(trained), before)
+
+
+def test_stopped_and_killed_it_ends_with_the_same_tensors(
+    trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path, monkeypatch
+) -> None:
+    out, cancel = tmp_path / "prior", threading.Event()
+
+    def stop(progress: jobs.Progress) -> None:
+        if progress.stage == "vae" and progress.steps == 3:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        train(dataset_folder, out, config, listener=stop, cancel=cancel)
+    assert not (out / "unet").exists()
+
+    # Killed while the folder is saved after step 2, when the averaged weights are in the model; the
+    # last checkpoint is of step 1.
+    monkeypatch.setattr(jobs, "CHECKPOINT_EVERY_S", -1.0)
+
+    def die(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "write_grid", die)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset_folder, out, config)
+    assert read_adapter_config(out, "geometry").metrics["step"] == 2
+
+    monkeypatch.setattr(training, "write_grid", lambda *_, **__: None)
+    train(dataset_folder, out, config)
+    one, other = tensors(out), tensors(trained)
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+    assert one.keys() == other.keys()
+
+
+def test_a_given_base_stays_as_it_is(
+    trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(training, "write_grid", lambda *_, **__: None)
+    before, out = tensors(trained), tmp_path / "adapters"
+    train(dataset_folder, out, config, base=str(trained))
+    assert same(tensors(trained), before)
+    assert not (out / "unet").exists()
+    config_file = read_adapter_config(out, "albedo")
+    assert config_file.base == str(trained)
+    assert config_file.base_sha256 == sha256(trained / UNET_FILE)
+    assert config_file.training["train_base"] is False
+    # A checkpoint of a large frozen base every few seconds would be gigabytes.
+    checkpoint = load_file(out.with_name("adapters.work") / "denoiser.safetensors")
+    assert not [key for key in checkpoint if "unet" in key or "text_encoder" in key]
+    prior, base = Prior.load(out, "geometry"), Prior.load(trained, "geometry")
+    assert same(prior.denoiser.unet.state_dict(), base.denoiser.unet.state_dict())
+    assert not same(prior.adapter.state_dict(), base.adapter.state_dict())
+    assert "keeps its own" in (out / "card.md").read_text()
+
+
+def test_unusable_requests_are_refused(
+    trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "prior"
+    with pytest.raises(InputError, match="no shards: run `id3d dataset` first"):
+        train(tmp_path, out, config)
+    with pytest.raises(InputError, match="embeddings have 128 numbers but the adapters want 512"):
+        train(dataset_folder, out, replace(config, sizes=AdapterSizes(512)))
+    with pytest.raises(InputError, match="unknown precision 'int8': choose one of auto, no, bf16, fp16"):
+        train(dataset_folder, out, replace(config, precision="int8"))
+    with pytest.raises(InputError, match="holds another training: delete it, or choose another"):
+        train(dataset_folder, trained, replace(config, seed=5))
+
+
+def test_a_base_of_another_size_is_refused(
+    trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    for path in trained.rglob("*.*"):
+        target = base / path.relative_to(trained)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    settings = json.loads((base / "unet" / "config.json").read_text())
+    (base / "unet" / "config.json").write_text(json.dumps(settings | {"sample_size": 64}))
+    with pytest.raises(InputError, match="images are 64 px and the base works on 512 px"):
+        train(dataset_folder, tmp_path / "prior", config, base=base)
+
+
+def test_precision_is_chosen_by_the_device(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert mixed_precision("auto") == "no"
+    assert mixed_precision("bf16") == "bf16"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert mixed_precision("auto") == "bf16"
+    assert TrainingConfig().precision == "auto"

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from id3d_engine.job import Job
+from id3d_engine.priors.adapters import Adapter, AdapterSizes
+from id3d_engine.priors.curves import Curve
+from id3d_engine.priors.noise import NoiseSchedule
+from id3d_engine.priors.prompts import DOMAINS
+from id3d_engine.priors.train_denoiser import (
+    CachedData,
+    Denoiser,
+    DenoiserTraining,
+    WeightAverage,
+    draw,
+    standardise_identity,
+    train_denoiser,
+)
+
+
+def cached(samples: int, photos: int = 2, dimensions: int = 8, length: int = 24) -> CachedData:
+    """Samples whose token ids and embeddings tell which row and which kind they are."""
+    rows = torch.arange(samples)[:, None]
+    generator = torch.Generator().manual_seed(0)
+    return CachedData(
+        latents={d: torch.randn(samples, 4, 8, 8, generator=generator).half() for d in DOMAINS},
+        identity=1 + torch.rand(samples, photos, dimensions, generator=generator),
+        prompts={d: (10 + rows).expand(-1, length).clone() for d in DOMAINS},
+        plain_prompts={d: (20 + rows).expand(-1, length).clone() for d in DOMAINS},
+        expression=torch.arange(samples) % 3,
+        descriptors=(30 + torch.arange(3))[:, None].expand(-1, length).clone(),
+        empty=torch.full((1, length), 5),
+    )
+
+
+def test_each_condition_is_dropped_for_its_share_and_all_for_as_many() -> None:
+    count, d = 40_000, 0.2
+    data = cached(4, length=2)
+    batch = draw(data, "albedo", count, d, torch.Generator().manual_seed(0))
+    text = (batch.text == 5).all(1)
+    identity = (batch.identity == 0).all(1)
+    expression = (batch.expression == 5).all(1)
+    tolerance = 4 * 0.5 / count**0.5
+    for one in (text, identity, expression):
+        assert float(one.float().mean()) == pytest.approx(1 - (1 - d) ** 2, abs=tolerance)
+    for a, b in ((text, identity), (identity, expression), (text, expression)):
+        assert float((a & b).float().mean()) == pytest.approx(d + (1 - d) * d**2, abs=tolerance)
+    everything = (text & identity & expression).float().mean()
+    assert float(everything) == pytest.approx(d + (1 - d) * d**3, abs=tolerance)
+
+
+def test_a_row_keeps_its_own_conditions() -> None:
+    data = cached(4, length=2)
+    batch = draw(data, "geometry", 200, 0.0, torch.Generator().manual_seed(1))
+    row = batch.text[:, 0] - 10
+    assert set(row.tolist()) == {0, 1, 2, 3}
+    assert torch.equal(batch.latents, data.latents["geometry"][row].float())
+    assert torch.equal(batch.expression[:, 0], 30 + row % 3)
+    own = (batch.identity[:, None] == data.identity[row]).all(2)
+    assert torch.equal(own.sum(1), torch.ones(200, dtype=torch.long))
+    assert own.any(0).all()  # every photo has its turn
+    plain = draw(data, "geometry", 200, 0.0, torch.Generator().manual_seed(1), plain=True)
+    assert torch.equal(plain.text[:, 0] - 20, row)
+
+
+def test_the_average_is_the_sum_it_stands_for() -> None:
+    generator = torch.Generator().manual_seed(0)
+    history = torch.randn(40, 5, generator=generator, dtype=torch.float64)
+    parameter = torch.nn.Parameter(history[0].clone())
+    average = WeightAverage([parameter], half_life=7.0)
+    decay = [min(0.5 ** (1 / 7), (1 + s) / (10 + s)) for s in range(39)]
+    for step in range(39):
+        with torch.no_grad():
+            parameter.copy_(history[step + 1])
+        average.update(step)
+    expected = history[0] * torch.tensor(decay, dtype=torch.float64).prod()
+    for step in range(39):
+        later = torch.tensor(decay[step + 1 :], dtype=torch.float64).prod()
+        expected = expected + (1 - decay[step]) * later * history[step + 1]
+    assert torch.allclose(average.values[0], expected, atol=1e-12)
+
+
+def test_half_of_the_average_is_younger_than_its_half_life() -> None:
+    parameter = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    average = WeightAverage([parameter], half_life=12.0)
+    with torch.no_grad():
+        parameter.zero_()
+    for step in range(1000, 1012):
+        average.update(step)
+    assert float(average.values[0]) == pytest.approx(0.5)
+    average.swap()
+    assert float(parameter.detach()) == pytest.approx(0.5) and float(average.values[0]) == 0
+    average.swap()
+    assert float(parameter.detach()) == 0
+
+
+def test_standardising_is_a_change_of_variable(base) -> None:
+    torch.manual_seed(0)
+    plain = Adapter(base.unet, AdapterSizes(8, rank=2)).double()
+    folded = copy.deepcopy(plain)
+    embeddings = 3 + torch.randn(50, 8).double() * torch.tensor([0.1, 2.0, 1, 1, 1, 1, 1, 0.0])
+    standardise_identity(folded, embeddings)
+    spread = embeddings.std(0).clamp(min=1e-4)
+    expected = plain.image_proj((embeddings - embeddings.mean(0)) / spread)
+    assert torch.allclose(folded.image_proj(embeddings), expected, atol=1e-9)
+    assert folded.state_dict().keys() == plain.state_dict().keys()
+
+
+def fit(base, config: DenoiserTraining, folder: Path | None = None):
+    torch.manual_seed(0)
+    adapters = {d: Adapter(base.unet, AdapterSizes(8, rank=2)) for d in DOMAINS}
+    model = Denoiser(base.unet, base.text_encoder, adapters)
+    saved = []
+    schedule = NoiseSchedule.of(base.scheduler)
+    curve = Curve(None if folder is None else folder / "curve.jsonl", every=10)
+    accelerator = Accelerator(mixed_precision="no", cpu=True)
+    train_denoiser(model, schedule, cached(4), config, Job(), accelerator, curve, saved.append)
+    return model, saved, curve
+
+
+def test_a_frozen_base_is_bit_equal_afterwards(base) -> None:
+    before = {k: v.clone() for part in (base.unet, base.text_encoder) for k, v in part.state_dict().items()}
+    model, saved, _ = fit(base, DenoiserTraining(steps=2, batch=1, train_base=False))
+    after = {k: v for part in (base.unet, base.text_encoder) for k, v in part.state_dict().items()}
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+    assert model.adapters["albedo"].image_proj.proj[0].weight.grad is not None
+    assert saved == [2]
+
+
+def test_training_learns(base, tmp_path: Path) -> None:
+    config = DenoiserTraining(steps=20, batch=4, learning_rate=2e-2, plain_every=10)
+    _, saved, curve = fit(base, config, tmp_path)
+    first = json.loads((tmp_path / "curve.jsonl").read_text().splitlines()[0])
+    assert curve.last()["geometry"] < 0.95 * first["geometry"]
+    assert curve.last()["step"] == 20
+    assert set(curve.last()) == {"step", "plain", *DOMAINS}
+    assert saved == [20]
