@@ -24,6 +24,7 @@ from ..render.normals import render_normals
 from ..template import HeadTemplate
 from .guide import Guide, PriorGuide
 from .smooth import SmoothOffsets
+from .uniform_adam import UniformAdam
 
 STAGE = "polish"
 
@@ -40,7 +41,7 @@ class PolishConfig:
         noise_level: Share of the forward process over the rounds of one expression.
         denoising_steps: DDIM steps of a look.
         guidance: Guidance scale.
-        learning_rate_m: Adam's, metres.
+        learning_rate_m: Of `UniformAdam`, metres before smoothing.
         reach_m: Where the pull back to the wrapped expression weighs as much as a clear image error.
         smoothing: Strength of `SmoothOffsets`, about the squared reach in edges.
     """
@@ -52,7 +53,7 @@ class PolishConfig:
     noise_level: Ramp = field(default_factory=lambda: Ramp(start=0.35, end=0.25, last=2))
     denoising_steps: int = 4
     guidance: float = 1.5
-    learning_rate_m: float = 1e-4
+    learning_rate_m: float = 3e-4
     reach_m: float = 0.004
     smoothing: float = 30.0
 
@@ -113,7 +114,7 @@ def polish_with(
         SmoothOffsets(template.triangles, len(vertices), strength=config.smoothing, fixed=fixed)
         for _ in expressions
     )
-    optimizer = torch.optim.Adam(corrections.parameters(), lr=config.learning_rate_m)
+    optimizer = UniformAdam(corrections.parameters(), lr=config.learning_rate_m)
     neutral = torch.from_numpy(np.asarray(vertices, np.float32))
     triangles = torch.from_numpy(template.triangles)
     count = config.rounds * len(expressions)
@@ -153,10 +154,11 @@ def polish_with(
 
 
 def still_vertices(template: HeadTemplate) -> NDArray[np.bool_]:
-    """(V,) bool: what no expression surface shows or moves: eyes, mouth inside, scalp, ears, neck."""
+    """(V,) bool: what is not refined: lids, eyes, mouth inside, scalp, ears, neck."""
     regions = template.regions
     still = regions["face"] < 0.5
-    for name in ("eyeballs", "eye_sockets", "mouth_inside", "teeth", "tongue"):
+    # Lids must go on meeting when they close, which no picture of this size can tell.
+    for name in ("eyelids", "eyeballs", "eye_sockets", "mouth_inside", "teeth", "tongue"):
         if name in regions:
             still |= regions[name] > 0.3
     return still
