@@ -1,0 +1,160 @@
+"""A finished head under a new text; `test_generate.py` holds the stages themselves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from id3d_engine import edit
+from id3d_engine.config import Preset
+from id3d_engine.edit import NOBODY
+from id3d_engine.errors import Cancelled, InputError
+from id3d_engine.head import Head, sha256_of, validate
+from id3d_engine.identity import Identity
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def bundle(template_head: Head, tmp_path: Path) -> Path:
+    return template_head.write(tmp_path / "anna.head", preview=False)
+
+
+@pytest.fixture
+def options(tiny_prior: Path, tiny_preset: Preset) -> dict:
+    return {"text": "as a cute baby", "prior": tiny_prior, "preset": tiny_preset, "device": "cpu"}
+
+
+@pytest.fixture
+def no_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take longer than all else here."""
+    write = Head.write
+    monkeypatch.setattr(Head, "write", lambda head, out, **how: write(head, out, **how | {"preview": False}))
+
+
+def test_geometry_changes_and_maps_stay(
+    bundle: Path, template_head: Head, options: dict, tmp_path: Path, no_preview: None
+) -> None:
+    heard = []
+    edited = edit(bundle, target="geometry", listener=heard.append, **options)
+    out = tmp_path / "anna-edit.head"
+    assert validate(out) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["anna-edit.head", "anna.head"]
+    assert Head.read(out).names == template_head.names == edited.names
+    assert np.isfinite(edited.shape_keys).all()
+    moved = np.linalg.norm(edited.vertices - template_head.vertices, axis=1)
+    assert 1e-5 < moved.mean() < 0.01
+    assert edited.textures.keys() == template_head.textures.keys()
+    assert all(np.array_equal(edited.textures[k], template_head.textures[k]) for k in edited.textures)
+    provenance = edited.info["provenance"]
+    assert (provenance["text"], provenance["target"]) == ("as a cute baby", "geometry")
+    assert provenance["head_sha256"] == sha256_of(bundle / "head.json")
+    assert provenance["source"] == {"seed": 7}
+    assert edited.info["notes"] == [NOBODY]
+    assert "paint" not in {progress.stage for progress in heard}
+
+
+def test_maps_change_and_geometry_stays(
+    bundle: Path, template_head: Head, options: dict, tmp_path: Path, no_preview: None
+) -> None:
+    out = tmp_path / "other.head"
+    person = Identity(np.full(128, 0.1, np.float32))
+    edited = edit(bundle, target="texture", out=out, identity=person, **options)
+    assert validate(out) == []
+    assert np.array_equal(edited.vertices, template_head.vertices)
+    assert np.array_equal(edited.shape_keys, template_head.shape_keys)
+    assert set(edited.textures) == {"albedo", "roughness", "specular", "normal"}
+    for kind in ("albedo", "roughness", "specular", "normal"):
+        assert edited.textures[kind].shape == template_head.textures[kind].shape
+    assert not np.array_equal(edited.textures["albedo"], template_head.textures["albedo"])
+    assert np.array_equal(edited.textures["normal"], template_head.textures["normal"])
+    assert edited.info["provenance"]["identity_sha256"] == person.sha256()
+    assert edited.info["notes"] == []
+    # Whose embedding it was is only kept where it had been kept before.
+    assert not (out / "identity.safetensors").exists()
+
+
+def test_the_bundles_own_identity_is_used_and_kept(
+    template_head: Head, options: dict, tmp_path: Path, no_preview: None
+) -> None:
+    person = Identity(np.full(128, 0.1, np.float32))
+    source = template_head.write(
+        tmp_path / "a.head", preview=False, identity_file=person.save(tmp_path / "a.id")
+    )
+    edit(source, target="texture", **options)
+    kept = Identity.load(tmp_path / "a-edit.head" / "identity.safetensors")
+    assert kept.sha256() == person.sha256()
+
+
+def test_cancelled_and_resumed_it_ends_with_the_same_bytes(
+    bundle: Path, options: dict, tmp_path: Path, no_preview: None
+) -> None:
+    whole = edit(bundle, target="texture", out=tmp_path / "whole.head", **options)
+    cancel = threading.Event()
+
+    def stop(progress) -> None:
+        if progress.stage == "paint":
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        edit(bundle, target="texture", listener=stop, cancel=cancel, **options)
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        edit(bundle, target="geometry", resume=True, **options)
+    resumed = edit(bundle, target="texture", resume=True, **options)
+    assert all(np.array_equal(resumed.textures[k], whole.textures[k]) for k in whole.textures)
+
+
+def test_both_is_one_after_the_other(
+    bundle: Path, options: dict, monkeypatch: pytest.MonkeyPatch, no_preview: None
+) -> None:
+    import sys
+
+    module, calls = sys.modules["id3d_engine.edit"], []
+
+    def stage(name: str):
+        def run(head: Head, task: SimpleNamespace) -> Head:
+            calls.append((name, task.text, [e.name for e in task.cast], task.embedding))
+            return head
+
+        return run
+
+    monkeypatch.setattr(module, "reshaped", stage("geometry"))
+    monkeypatch.setattr(module, "repainted", stage("texture"))
+    edit(bundle, **options)
+    assert calls == [(k, "as a cute baby", ["smile", "eyes_closed"], None) for k in ("geometry", "texture")]
+
+
+def test_unusable_requests_are_refused(
+    bundle: Path, small_head: Head, template_head: Head, options: dict, tmp_path: Path, no_preview: None
+) -> None:
+    person = Identity(np.full(128, 0.1, np.float32), "arcface")
+    with pytest.raises(InputError, match="an edit needs a text: say what should change"):
+        edit(bundle, **options | {"text": "  "})
+    with pytest.raises(InputError, match="unknown target 'hair': choose geometry, texture, both"):
+        edit(bundle, target="hair", **options)
+    with pytest.raises(InputError, match="is not a head bundle"):
+        edit(tmp_path / "no.head", **options)
+    with pytest.raises(InputError, match="already exists: choose another name"):
+        edit(bundle, out=bundle, **options)
+    with pytest.raises(InputError, match="comes from the arcface encoder and the prior wants dlib"):
+        edit(bundle, identity=person, **options)
+    other = small_head.write(tmp_path / "balls.head", preview=False)
+    with pytest.raises(InputError, match="does not have the template's topology"):
+        edit(other, **options)
+    del template_head.textures["roughness"]
+    bare = template_head.write(tmp_path / "bare.head", preview=False)
+    with pytest.raises(InputError, match="has no roughness map to start from: edit its geometry alone"):
+        edit(bare, target="texture", **options)
