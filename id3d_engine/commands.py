@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .console import cancel_on_signal
-from .errors import InputError
+from .errors import Cancelled, InputError
 from .job import Listener, Progress
 from .progress_bar import duration, listener_for
 
@@ -177,7 +180,7 @@ def dataset(options: argparse.Namespace) -> None:
 
     config = DatasetConfig(**{field.name: getattr(options, field.name) for field in fields(DatasetConfig)})
     listener = listener_for(options.progress)
-    with cancel_on_signal() as cancel:
+    with _going_on_by_itself() as cancel:
         shards = build_dataset(options.out, config, workers=options.workers, listener=listener, cancel=cancel)
     _say(f"{len(shards)} shard(s) in {options.out}")
 
@@ -198,9 +201,19 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     listener = listener_for(options.progress)
-    with cancel_on_signal() as cancel:
+    with _going_on_by_itself() as cancel:
         run(options.dataset, options.out, config, base=options.base, listener=listener, cancel=cancel)
     _say(f"{options.out} is a prior now: use it with --prior {options.out}")
+
+
+@contextmanager
+def _going_on_by_itself() -> Iterator[threading.Event]:
+    """`cancel_on_signal` for commands that have no --resume because they always go on."""
+    with cancel_on_signal() as cancel:
+        try:
+            yield cancel
+        except Cancelled as error:
+            raise Cancelled("cancelled; run the same command again to go on from here") from error
 
 
 def _with(settings: Settings, **given: object) -> Settings:

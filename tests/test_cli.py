@@ -74,6 +74,15 @@ def test_as_a_module_and_its_version() -> None:
         (["export", "nobody.head", "--to", "stl"], "invalid choice: 'stl'"),
         (["relight", "nobody.head", "--light", "front"], "is not a head bundle"),
         (["dataset", "--out", "d", "--views", "0"], "0 is not a positive number"),
+        (["train", "nothing", "--out", "p"], "no shards: run `id3d dataset` first"),
+        (["train", "nothing", "--out", "p", "--precision", "int8"], "invalid choice: 'int8'"),
+        (["edit", "nobody.head"], "the following arguments are required: --text"),
+        (["edit", "nobody.head", "--text", "old"], "is not a head bundle"),
+        (["edit", "nobody.head", "--text", "old", "--target", "hair"], "invalid choice: 'hair'"),
+        (["edit", "a.head", "--text", "old", "--photo", "no.jpg"], "there is no file no.jpg: check the path"),
+        (["edit", "a.head", "--text", "old", "--photo", "no.jpg", "--id", "a.id"], "and not both"),
+        (["evaluate", "nobody.head"], "is not a head bundle"),
+        (["evaluate", "nobody.head", "--photo", "no.jpg"], "there is no file no.jpg: check the path"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_code_2(
@@ -178,6 +187,82 @@ def test_generate_passes_everything_on(
         "expressions": "smile,grin", "topology": "dmtet", "device": "cpu", "seed": 7, "resume": True,
         "save_identity": True, "overwrite": False,
     }  # fmt: skip
+
+
+def test_edit_passes_everything_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls = []
+    module = types.ModuleType("id3d_engine.edit")
+    module.edit = lambda *arguments, **options: calls.append((arguments, options))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "id3d_engine.edit", module)
+    head = tmp_path / "a.head"
+    code, text, _ = run(
+        capsys, "edit", head, "--text", "with a beard", "--target", "texture", "--photo", __file__,
+        "--prior", "folder", "--preset", "high", "--device", "cpu", "--seed", 7, "--resume",
+        "--overwrite", "--progress", "none",
+    )  # fmt: skip
+    assert (code, str(tmp_path / "a-edit.head") in text) == (0, True)
+    ((arguments, options),) = calls
+    assert arguments == (head,)
+    options.pop("listener"), options.pop("cancel")
+    assert options == {
+        "text": "with a beard", "target": "texture", "out": tmp_path / "a-edit.head",
+        "photos": [Path(__file__)], "identity": None, "prior": "folder", "preset": "high",
+        "device": "cpu", "seed": 7, "resume": True, "overwrite": True,
+    }  # fmt: skip
+
+
+def test_evaluate_as_text_and_as_json(capsys: pytest.CaptureFixture[str], bundle: Path) -> None:
+    code, text, _ = run(capsys, "evaluate", bundle)
+    assert (code, text.splitlines()[0].split()[:2]) == (0, ["shape", "key"])
+    code, text, _ = run(capsys, "evaluate", bundle, "--json")
+    found = json.loads(text)
+    assert (code, found["problems"], found["likeness"]) == (0, [], None)
+    assert set(found["keys"]) == {"mouth_stretch", "smile", "eyeBlinkLeft", "jawOpen"}
+    (bundle / "head.glb").unlink()
+    code, text, _ = run(capsys, "evaluate", bundle)
+    assert (code, text.splitlines()[0]) == (1, "problem: head.glb is missing.")
+
+
+def test_dataset_and_train_pass_their_settings_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from id3d_engine.priors import dataset, train
+
+    calls: dict[str, tuple] = {}
+    monkeypatch.setattr(dataset, "build_dataset", lambda *a, **o: calls.setdefault("dataset", (a, o)) and [])
+    monkeypatch.setattr(train, "train", lambda *a, **o: calls.setdefault("train", (a, o)))
+    code, _, err = run(
+        capsys, "dataset", "--out", tmp_path, "--subjects", 5, "--first-seed", 9, "--views", 2, "--photos", 4,
+        "--image-size", 128, "--subjects-per-shard", 10, "--workers", 3,
+    )  # fmt: skip
+    (out, config), options = calls["dataset"]
+    assert (code, out, options["workers"], "0 shard(s)" in err) == (0, tmp_path, 3, True)
+    assert config == dataset.DatasetConfig(5, 9, 2, 4, 128, 10)
+    code, _, _ = run(
+        capsys, "train", tmp_path, "--out", tmp_path / "p", "--base", "user/base", "--steps", 11,
+        "--batch", 2, "--vae-steps", 12, "--vae-batch", 3, "--save-every", 5, "--rank", 6,
+        "--precision", "no", "--seed", 8,
+    )  # fmt: skip
+    (data, out, config), options = calls["train"]
+    assert (code, data, out, options["base"]) == (0, tmp_path, tmp_path / "p", "user/base")
+    assert (config.denoiser.steps, config.denoiser.batch, config.denoiser.save_every) == (11, 2, 5)
+    assert (config.vae.steps, config.vae.batch) == (12, 3)
+    assert (config.sizes.rank, config.precision, config.seed) == (6, "no", 8)
+
+
+def test_a_stopped_training_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from id3d_engine.priors import dataset
+
+    def stopped(*_: object, **__: object) -> None:
+        raise Cancelled("cancelled; run the same command with --resume to go on from here")
+
+    monkeypatch.setattr(dataset, "build_dataset", stopped)
+    code, _, err = run(capsys, "dataset", "--out", tmp_path)
+    assert (code, err.strip()) == (130, "id3d: cancelled; run the same command again to go on from here")
 
 
 def test_the_options_are_those_of_the_function() -> None:
