@@ -153,7 +153,7 @@ def reshaped(head: Head, task: Task) -> Head:
     keys = dict(zip(head.names, head.shape_keys, strict=True))
     own = {e.name: keys[e.name] for e in task.cast}
     start = StartHead(head.vertices, own, task.template.triangles, task.template)
-    vertices, offsets = shape(start, task)
+    vertices, offsets, _ = shape(start, task)
     found = {**keys, **offsets}
     return replace(head, vertices=vertices, shape_keys=np.stack([found[name] for name in head.names]))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,11 +37,12 @@ from .stages import (
 if TYPE_CHECKING:
     from .appearance.maps import Maps
     from .config import Preset
+    from .geometry.closest import Surface
     from .geometry.fields import StartHead
     from .identity import Identity
     from .priors.start import HeadStart
 
-TOPOLOGIES = ("template",)
+TOPOLOGIES = ("template", "dmtet")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def generate(
         prior: "starter", a prior folder, or a hub id.
         preset: "draft", "standard", "high", or settings of your own.
         expressions: "all", or names of the 13; the 52 ARKit units are always there.
-        topology: "template".
+        topology: "template", or "dmtet" to keep the sculpted surface itself (see `geometry.raw_topology`).
         device: "auto", "cpu" or "cuda".
         seed: Same seed, inputs and machine: same bytes on a CPU.
         resume: Go on from the checkpoints of a stopped run with the same request.
@@ -105,6 +106,7 @@ def generate(
     """
     from .config import label, settings_of
     from .device import pick
+    from .geometry.unwrap import load_xatlas
     from .priors.start import find_start
     from .template import load_template
 
@@ -112,6 +114,8 @@ def generate(
     check_destination(out, overwrite=overwrite)
     if topology not in TOPOLOGIES:
         raise InputError(f"unknown topology {topology!r}: choose {' or '.join(TOPOLOGIES)}")
+    if topology == "dmtet":
+        load_xatlas()  # better now than after the work
     settings, cast, where, template = settings_of(preset), select(expressions), pick(device), load_template()
     notes: list[str] = []
     person = find_identity(photos, identity, prior, notes.append)
@@ -124,9 +128,11 @@ def generate(
         job.note(sentence)
 
     task = Task(template, person.embedding, cast, text or None, prior, settings, where, job)
-    vertices, offsets = shape(posed(start, task), task)
+    vertices, offsets, surface = shape(posed(start, task), task)
     maps = painted(start, vertices, offsets, task)
     head = assemble(vertices, offsets, maps, request, task)
+    if topology == "dmtet":
+        head = with_surface(head, surface, vertices, offsets, maps, task)
     return finish(head, out, work, overwrite=overwrite, identity=person if save_identity else None)
 
 
@@ -164,4 +170,27 @@ def assemble(
         names=names,
         textures=textures(maps),
         info=describe(request, task),
+    )
+
+
+def with_surface(
+    head: Head,
+    surface: Surface,
+    vertices: NDArray[np.float32],
+    offsets: Offsets,
+    maps: Maps,
+    task: Task,
+) -> Head:
+    """The same head on the sculpted surface instead of the template that was wrapped onto it."""
+    from .geometry.raw_topology import raw_topology
+
+    raw = raw_topology(surface, task.template, vertices, offsets, maps)
+    return replace(
+        head,
+        vertices=raw.vertices,
+        faces=raw.faces,
+        uv=raw.uv,
+        part=raw.part,
+        shape_keys=np.stack([raw.offsets[name] for name in head.names]),
+        textures=textures(raw.maps),
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .appearance.detail import Detail
     from .appearance.maps import Maps, Material
     from .config import Preset
+    from .geometry.closest import Surface
     from .geometry.fields import StartHead
     from .geometry.sculpt import Sculpture
     from .identity import Identity
@@ -117,11 +118,12 @@ def working_folder(out: Path, request: Any, resume: bool) -> Path:
     return work
 
 
-def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets]:
+def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets, Surface]:
     """Geometry: surfaces by score distillation, the template wrapped onto them, expressions refined.
 
     Returns:
-        (V, 3) neutral vertices, and the (V, 3) offsets of every expression and ARKit unit by name.
+        (V, 3) neutral vertices, the (V, 3) offsets of every expression and ARKit unit by name, and the
+        sculpted neutral surface that the template was wrapped onto.
     """
     from .geometry.polish import polish
     from .geometry.sculpt import sculpt
@@ -134,7 +136,7 @@ def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets]:
     expressions = polish(
         vertices, expressions, task.template, prior, task.embedding, cast, task.text, settings.polish, job
     )
-    return vertices, {**units, **expressions}
+    return vertices, {**units, **expressions}, sculpture.surfaces["neutral"]
 
 
 def wrapped(

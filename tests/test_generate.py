@@ -19,7 +19,7 @@ import pytest
 
 from id3d_engine import generate
 from id3d_engine.config import Preset
-from id3d_engine.errors import Cancelled, InputError
+from id3d_engine.errors import Cancelled, InputError, MissingDependency
 from id3d_engine.expressions import ARKIT_NAMES
 from id3d_engine.head import Head, validate
 from id3d_engine.identity import Identity
@@ -73,6 +73,24 @@ def test_the_bundle_is_good(made: SimpleNamespace) -> None:
     assert (size > 0.15).all() and (size < 0.45).all()
     assert np.linalg.norm(head.shape_keys, axis=2).max(axis=1).min() > 1e-4
     assert sorted(path.name for path in made.folder.parent.iterdir()) == ["a.head"]
+
+
+@pytest.mark.slow
+def test_the_sculpted_surface_can_be_the_mesh(
+    made: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("xatlas")
+    generate(out=tmp_path / "raw.head", topology="dmtet", **made.options)
+    assert validate(tmp_path / "raw.head") == []
+    raw = Head.read(tmp_path / "raw.head")
+    assert raw.names == made.head.names
+    assert len(raw.vertices) != len(made.head.vertices)
+    assert (raw.faces[:, 2] == raw.faces[:, 3]).all()
+    assert raw.info["provenance"]["topology"] == "dmtet"
+    monkeypatch.setitem(sys.modules, "xatlas", None)
+    with pytest.raises(MissingDependency, match="needs xatlas"):
+        generate(out=tmp_path / "none.head", topology="dmtet", **made.options)
+    assert not (tmp_path / "none.head.partial").exists()
 
 
 def test_one_sided_units_leave_the_other_side_alone(made: SimpleNamespace) -> None:
@@ -153,7 +171,7 @@ def test_unusable_requests_are_refused_and_leave_nothing(
         ({"identity": tmp_path / "no.id"}, "no identity file"),
         ({"expressions": "wink"}, "unknown expression 'wink'"),
         ({"preset": "best"}, "unknown preset 'best': choose one of draft, standard, high"),
-        ({"topology": "dmtet"}, "unknown topology 'dmtet': choose template"),
+        ({"topology": "quads"}, "unknown topology 'quads': choose template or dmtet"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
         ({"prior": tmp_path}, "has no geometry.json"),
     ]
