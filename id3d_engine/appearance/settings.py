@@ -73,7 +73,7 @@ class PaintConfig:
     method: str = "refined"
     timesteps: Between = Between(0.7, 0.35)
     denoise_steps: int = 6
-    guidance_scale: float = 1.5
+    guidance_scale: float = 2.5
     generic: float = 0.2
     learning_rate: Between = Between(4e-3, 1e-3)
     per_expression: bool = False
