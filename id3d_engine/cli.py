@@ -99,7 +99,12 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prior", default="starter", help="starter (default), a prior folder, or a hub id")
     parser.add_argument("--preset", choices=PRESETS, default="draft", help="time against quality")
     parser.add_argument("--expressions", default="all", metavar="all|NAME,...", help="which shape keys")
-    parser.add_argument("--topology", default="template", help="template: one clean mesh for all heads")
+    parser.add_argument(
+        "--topology",
+        default="template",
+        choices=("template", "dmtet"),
+        help="dmtet: the raw sculpted surface, for hair that a template cannot follow",
+    )
     _device(parser)
     _seed(parser)
     parser.add_argument("--resume", action="store_true", help="go on where a stopped run of this command was")

@@ -182,7 +182,7 @@ def with_surface(
     task: Task,
 ) -> Head:
     """The same head on the sculpted surface instead of the template that was wrapped onto it."""
-    from .geometry.raw_topology import raw_topology
+    from .raw.topology import raw_topology
 
     raw = raw_topology(surface, task.template, vertices, offsets, maps)
     return replace(

@@ -25,6 +25,7 @@ LAYERS = {
     "priors": {"render", "identity", "assets", "device"},
     "geometry": {"render", "priors"},
     "appearance": {"render", "priors", "assets"},
+    "raw": {"render", "geometry", "appearance"},
     "blender_scene": set(),
     "export": {"head", "blender_scene"},
 }

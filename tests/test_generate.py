@@ -239,7 +239,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tiny_prior: Path, tmp_
     def start(out: Path) -> subprocess.Popen:
         return subprocess.Popen([*command, str(out)], env=os.environ | {"OMP_NUM_THREADS": "1"})
 
-    whole, killed = tmp_path / "whole.head", tmp_path / "killed.head"
+    # The GLB's root is named after the bundle.
+    whole, killed = tmp_path / "whole" / "a.head", tmp_path / "killed" / "a.head"
     began = time.monotonic()
     assert start(whole).wait() == 0
     duration = time.monotonic() - began

@@ -34,9 +34,9 @@ class UniformAdam(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, group["lr"], *group["betas"])
+                    self._move(parameter, parameter.grad, group["lr"], *group["betas"])
 
-    def _move(self, parameter: Tensor, lr: float, first: float, second: float) -> None:
+    def _move(self, parameter: Tensor, gradient: Tensor, lr: float, first: float, second: float) -> None:
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros(())
@@ -44,7 +44,7 @@ class UniformAdam(torch.optim.Optimizer):
             state["square"] = torch.zeros_like(parameter)
         state["step"] += 1
         count = float(state["step"])
-        state["mean"].lerp_(parameter.grad, 1 - first)
-        state["square"].lerp_(parameter.grad.square(), 1 - second)
+        state["mean"].lerp_(gradient, 1 - first)
+        state["square"].lerp_(gradient.square(), 1 - second)
         largest = (state["square"].max() / (1 - second**count)).sqrt()
         parameter.sub_(lr / (1 - first**count) * state["mean"] / (largest + 1e-12))

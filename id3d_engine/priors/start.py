@@ -143,7 +143,7 @@ def fit_start(
     # Too few people to choose by: the stiffest.
     gamma, penalty = choices[-1]
     if len(names) >= FOLDS:
-        gamma, penalty = min(choices, key=lambda choice: _held_out_error(x, y, fold, *choice, importance))
+        gamma, penalty = min(choices, key=lambda c: _held_out_error(x, y, fold, c[0], c[1], importance))
     weights = _solve(x, y - y.mean(0), gamma, penalty)
     return StartRegressor(
         x.astype(np.float32),

@@ -121,7 +121,7 @@ def train(
     for adapter in adapters.values():
         standardise_identity(adapter, data.identity.flatten(0, 1))
     model = Denoiser(parts.unet, parts.text_encoder, adapters)
-    curve = Curve(work / "denoiser.jsonl")
+    schedule, curve = NoiseSchedule.of(parts.scheduler), Curve(work / "denoiser.jsonl")
     out.mkdir(parents=True, exist_ok=True)
     save_start(train_start(samples), out)
 
@@ -142,7 +142,7 @@ def train(
             rank=config.sizes.rank,
             projector_width=config.sizes.projector_width,
             resolution=samples.image_size,
-            prediction=parts.scheduler.config.prediction_type,
+            prediction=schedule.prediction,
             training=asdict(config.denoiser),
             metrics=found,
         )
@@ -153,9 +153,7 @@ def train(
             grid = work / f"samples-{domain}-{step:06d}.png"
             write_grid(out, domain, samples, grid, device=accelerator.device)
 
-    train_denoiser(
-        model, NoiseSchedule.of(parts.scheduler), data, config.denoiser, job, accelerator, curve, save
-    )
+    train_denoiser(model, schedule, data, config.denoiser, job, accelerator, curve, save)
 
 
 def _seed(seed: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from ..job import Job, Stepper
 from .adapters import Adapter
+from .base import TextEncoder, UNet
 from .curves import Curve
 from .noise import NoiseSchedule
 from .prompts import DOMAINS
@@ -76,7 +78,7 @@ class CachedData:
 class Denoiser(nn.Module):
     """Base, text encoder and both adapters as one module, as distributed training wants it."""
 
-    def __init__(self, unet: nn.Module, text_encoder: nn.Module, adapters: dict[str, Adapter]) -> None:
+    def __init__(self, unet: UNet, text_encoder: TextEncoder, adapters: dict[str, Adapter]) -> None:
         super().__init__()
         self.unet, self.text_encoder, self.adapters = unet, text_encoder, nn.ModuleDict(adapters)
 
@@ -98,7 +100,7 @@ class Denoiser(nn.Module):
         if domain is None:
             Adapter.remove(self.unet)
             return self.unet(latents, t, encoder_hidden_states=text_tokens, return_dict=False)[0]
-        adapter = self.adapters[domain]
+        adapter: Any = self.adapters[domain]
         adapter.install(self.unet)
         tokens = {
             "identity_tokens": adapter.image_proj(identity),
@@ -259,7 +261,7 @@ def standardise_identity(adapter: Adapter, embeddings: Tensor) -> None:
     Args:
         embeddings: (N, D) of the training set.
     """
-    first = adapter.image_proj.proj[0]
+    first: Any = adapter.image_proj.proj[0]
     mean, spread = embeddings.mean(0), embeddings.std(0).clamp(min=1e-4)
     first.weight.div_(spread)
     first.bias.sub_(first.weight @ mean)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from ..job import Job, Stepper
+from .base import Vae
 from .curves import Curve
 
 
@@ -41,7 +41,7 @@ class VaeTraining:
 
 
 def train_vae(
-    vae: AutoencoderKL,
+    vae: Vae,
     pngs: list[bytes],
     config: VaeTraining,
     job: Job,
@@ -72,7 +72,7 @@ def train_vae(
 class Reconstruction(torch.nn.Module):
     """The autoencoder's forward pass of training as one module, as distributed training wants it."""
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: Vae) -> None:
         super().__init__()
         self.vae = vae
 
@@ -107,7 +107,7 @@ def random_crops(pngs: list[bytes], count: int, size: int, generator: torch.Gene
 
 
 @torch.no_grad()
-def reconstruction_psnr(vae: AutoencoderKL, images: Tensor) -> float:
+def reconstruction_psnr(vae: Vae, images: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of decode(encode(images)), images (B, 3, S, S) in [0, 1]."""
     decoded = vae.decode(vae.encode(images * 2 - 1).latent_dist.mode()).sample / 2 + 0.5
     return -10 * math.log10(float(functional.mse_loss(decoded.clamp(0, 1), images)))

@@ -86,4 +86,6 @@ def test_the_shipped_template_fits_subjects_it_never_saw():
     error = np.linalg.norm((rest - fitted).reshape(60, -1, 3), axis=2)
     assert np.sqrt((error**2).mean()) < 0.0003
     border = heads.faces[heads.groups == "neck_cap"]
-    assert np.abs(neutral[:, np.unique(border)].mean(axis=1)).max() < 0.02  # the lift along the neck reaches its back a little
+    assert (
+        np.abs(neutral[:, np.unique(border)].mean(axis=1)).max() < 0.02
+    )  # the lift along the neck reaches its back a little

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from id3d_engine.appearance.maps import Maps, MapSet
-from id3d_engine.appearance.rebake import rebake, turned
 from id3d_engine.geometry.correspondence import Outside, correspond
+from id3d_engine.raw.rebake import rebake, turned
 from id3d_engine.render.bake import uv_fragments
 from id3d_engine.template import load_template
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ..appearance.maps import Maps, MapSet
 from ..geometry.closest import Surface
 from ..geometry.correspondence import Correspondence, Outside
 from ..render.bake import dilate, uv_fragments
@@ -23,7 +24,6 @@ from ..render.fragments import Fragments
 from ..render.normal_map import decode, encode
 from ..render.normals import vertex_normals
 from ..render.raster import interpolate, interpolate_corners, sample_texture
-from .maps import Maps, MapSet
 
 
 @torch.no_grad()

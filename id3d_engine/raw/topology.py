@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry.closest import Surface
+from ..geometry.correspondence import Calm, Correspondence, Outside, correspond
+from ..geometry.unwrap import unwrap
 from ..template import EYE, HeadTemplate
-from .closest import Surface
-from .correspondence import Calm, Correspondence, Outside, correspond
-from .unwrap import unwrap
 
 if TYPE_CHECKING:
     from ..appearance.maps import Maps
@@ -69,7 +69,7 @@ def raw_topology(
         InputError: the surface is empty or not finite.
         Id3dError: no UV layout was found.
     """
-    from ..appearance.rebake import rebake
+    from .rebake import rebake
 
     target = Outside(template, neutral)
     match = correspond(surface, target, offsets)

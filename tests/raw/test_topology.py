@@ -9,10 +9,10 @@ from id3d_engine.appearance.maps import Maps
 from id3d_engine.expressions import ARKIT_NAMES, NEUTRAL
 from id3d_engine.geometry.fields import StartHead
 from id3d_engine.geometry.psi_g import PsiGConfig
-from id3d_engine.geometry.raw_topology import RawHead, raw_topology
 from id3d_engine.geometry.sculpt import SculptConfig, Surfaces
 from id3d_engine.head import Head
 from id3d_engine.job import Job
+from id3d_engine.raw.topology import RawHead, raw_topology
 from id3d_engine.template import EYE, MOUTH, SKIN, load_template
 
 pytest.importorskip("xatlas")
