@@ -11,7 +11,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.id3d-ready
 TORCH_INDEX ?=
 # Blender's wheel exists for one Python version only; without it, .blend, FBX and USD are left out.
-EXTRAS := train,dev$(shell $(SYSTEM_PYTHON) -c 'import sys; print(",bpy" * (sys.version_info[:2] == (3, 11)))')
+EXTRAS := train,dev,dmtet$(shell $(SYSTEM_PYTHON) -c 'import sys; print(",bpy" * (sys.version_info[:2] == (3, 11)))')
 
 .PHONY: setup demo test test-all extension bench lint checksums
 
