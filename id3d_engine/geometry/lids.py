@@ -75,17 +75,21 @@ def _meet(
 def _off_the_eye(template: HeadTemplate, head: Array, offsets: Array, side: str) -> Array:
     """Offsets whose moved lid lies on the eyeball's sphere where it would have cut through it."""
     eye = _eyeball(template, side)
-    centre = head[eye].mean(axis=0)
-    radius = np.linalg.norm(head[eye] - centre, axis=1).max() + CLEARANCE_M
+    centre, radius = _ball(head, eye)
+    rest = template.vertices.astype(np.float64)
+    own_centre, own_radius = _ball(rest, eye)
     lid = (template.regions["eyeballs"] < 0.5) & (template.regions["eye_sockets"] < 0.5)
     moved = np.flatnonzero(lid & (np.linalg.norm(offsets, axis=1) > MOVED_M))
     arms = (head + offsets)[moved] - centre
     length = np.linalg.norm(arms, axis=1)
     # Only the front: behind the eyeball's middle a lid has no business.
-    inside = (length < radius) & (arms[:, 1] < 0)
+    own = (rest + np.asarray(template.arkit[BLINKS[side]], np.float64))[moved] - own_centre
+    # No farther out than the template's own closed lid, which passes beside the cornea's top.
+    wanted = radius * np.minimum(np.linalg.norm(own, axis=1) / own_radius, 1.0)
+    inside = (length < wanted) & (arms[:, 1] < 0)
     # What moves little is pushed little, so that the lid's still edge keeps its place.
     share = np.clip((np.linalg.norm(offsets[moved], axis=1) - MOVED_M) / (4 * MOVED_M), 0.0, 1.0)
-    push = np.where(inside, share * (radius / np.maximum(length, 1e-6) - 1), 0.0)
+    push = np.where(inside, share * (wanted / np.maximum(length, 1e-6) - 1), 0.0)
     out = offsets.copy()
     out[moved] += push[:, None] * arms
     return out
@@ -145,6 +149,12 @@ def _lower_around(head: Array, offsets: Array, drop: Array, centre: Array) -> Ar
 
 def _eye_centre(template: HeadTemplate, head: Array, side: str) -> Array:
     return head[_eyeball(template, side)].mean(axis=0)
+
+
+def _ball(head: Array, eye: NDArray[np.bool_]) -> tuple[Array, float]:
+    """Centre (3,) of an eyeball and the largest distance of its surface from there, with clearance."""
+    centre = head[eye].mean(axis=0)
+    return centre, float(np.linalg.norm(head[eye] - centre, axis=1).max()) + CLEARANCE_M
 
 
 def _eyeball(template: HeadTemplate, side: str) -> NDArray[np.bool_]:
