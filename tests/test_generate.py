@@ -34,12 +34,14 @@ def someone(encoder: str = "dlib") -> Identity:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread_and_small_previews() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("id3d_engine.preview.COLUMNS", {"front": 0.0})
+        yield
     torch.set_num_threads(before)
 
 
