@@ -202,8 +202,15 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", metavar="FOLDER|HUB-ID", help="adapt this pipeline, frozen; else a small one is trained too"
     )
+    parser.add_argument("--begin", metavar="PRIOR", help="begin from this prior's weights instead of noise")
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        metavar="FOLDER",
+        help="photographs of many people, to train for photographs too",
+    )
     parser.add_argument("--steps", type=_positive, help="optimiser steps of the denoiser")
-    parser.add_argument("--vae-steps", type=_positive, help="optimiser steps of the autoencoder")
+    parser.add_argument("--vae-steps", type=_not_negative, help="optimiser steps of the autoencoder")
     parser.add_argument("--batch", type=_positive, help="images a step of the denoiser")
     parser.add_argument("--vae-batch", type=_positive, help="crops a step of the autoencoder")
     parser.add_argument("--save-every", type=_positive, help="steps between two saves of the prior's folder")
@@ -234,6 +241,13 @@ def _progress(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto: a bar on a terminal, lines elsewhere; json: one object a line",
     )
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
 
 
 def _positive(text: str) -> int:

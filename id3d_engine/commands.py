@@ -202,7 +202,16 @@ def train(options: argparse.Namespace) -> None:
     )
     listener = listener_for(options.progress)
     with _going_on_by_itself() as cancel:
-        run(options.dataset, options.out, config, base=options.base, listener=listener, cancel=cancel)
+        run(
+            options.dataset,
+            options.out,
+            config,
+            base=options.base,
+            begin=options.begin,
+            photos=options.photos,
+            listener=listener,
+            cancel=cancel,
+        )
     _say(f"{options.out} is a prior now: use it with --prior {options.out}")
 
 

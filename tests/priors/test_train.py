@@ -185,3 +185,25 @@ def test_precision_is_chosen_by_the_device(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     assert mixed_precision("auto") == "bf16"
     assert TrainingConfig().precision == "auto"
+
+
+def test_begins_from_another_prior(
+    trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "prior"
+    still = replace(config.denoiser, steps=1, learning_rate=1e-7)
+    train(
+        dataset_folder, out, replace(config, vae=replace(config.vae, steps=0), denoiser=still), begin=trained
+    )
+    before, after = tensors(trained), tensors(out)
+    assert before.keys() == after.keys()
+    weights = [key for key in before if not key.startswith("start")]
+    # Half precision in the files is all that may be lost.
+    assert all(torch.allclose(before[key], after[key], atol=2e-4, rtol=2e-3) for key in weights)
+
+
+def test_a_frozen_base_has_nothing_to_begin_from(
+    trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="not both"):
+        train(dataset_folder, tmp_path / "prior", config, base=trained, begin=trained)
