@@ -127,6 +127,7 @@ def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets, S
     """
     from .geometry.polish import polish
     from .geometry.sculpt import sculpt
+    from .geometry.unfold import unfold_keys
     from .priors.prior import Prior
 
     prior = Prior.load(task.prior, "geometry", task.device)
@@ -136,7 +137,8 @@ def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets, S
     expressions = polish(
         vertices, expressions, task.template, prior, task.embedding, cast, task.text, settings.polish, job
     )
-    return vertices, {**units, **expressions}, sculpture.surfaces["neutral"]
+    keys = unfold_keys(task.template, vertices, {**units, **expressions})
+    return vertices, keys, sculpture.surfaces["neutral"]
 
 
 def wrapped(
