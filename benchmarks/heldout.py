@@ -1,12 +1,14 @@
 """Held-out subjects: what the whole method makes of people that no prior has seen.
 
     python benchmarks/heldout.py --out runs/heldout [--subjects 20] [--preset draft] [--prior starter]
+                                 [--dataset FOLDER]
 
 Every subject is a synthetic head from a seed kept for testing. One photo-like render of it is
 embedded; the head is generated from that embedding alone; then it is measured against the truth:
 
 - surface error of the neutral after rigid alignment, face region and whole head, divided by the
-  average head's, and by that of the plain regressor from the same embedding (the start head);
+  average head's, by the start head's (kernel ridge from the same embedding) and, with --dataset, by
+  that of plain ridge regression on the same subjects;
 - which of the 13 true expressions is nearest to each generated one;
 - whether the input embedding is nearest to the renders of its own head (rank-1 among the subjects).
 
@@ -35,7 +37,9 @@ from id3d_engine.identity import Identity
 from id3d_engine.identity.dlib_encoder import DlibEncoder
 from id3d_engine.job import Job
 from id3d_engine.portrait import Sitter
+from id3d_engine.priors.shards import find_shards, read_shards
 from id3d_engine.priors.start import find_start
+from id3d_engine.priors.train import train_start
 from id3d_engine.render.lights import preset as light_preset
 from id3d_engine.template import HeadTemplate, load_template
 
@@ -48,17 +52,22 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=20)
     parser.add_argument("--preset", default="draft")
     parser.add_argument("--prior", default="starter")
+    parser.add_argument("--dataset", type=Path, help="what the prior was trained on, for plain ridge")
     parser.add_argument("--start-only", action="store_true", help="measure the start head alone")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     template, encoder = load_template(), DlibEncoder()
     average = np.mean([sample_asset(template, seed).neutral for seed in range(AVERAGE_OF)], axis=0)
+    plain = None
+    if options.dataset is not None:
+        plain = train_start(read_shards(find_shards(options.dataset)), linear=True)
     rows, inputs, outputs = [], [], []
     for index in range(options.subjects):
         asset = sample_asset(template, HELD_OUT_FIRST_SEED + index)
         embedding = first_embedding(asset, template, encoder)
-        start = find_start(options.prior, embedding, template)
-        errors = measure(template, asset, average, start.neutral, start.neutral)
+        heads = {"average": average, "start": find_start(options.prior, embedding, template).neutral}
+        if plain is not None:
+            heads["ridge"] = plain.head(embedding, template).neutral
         if not options.start_only:
             folder = options.out / f"{index:02d}.head"
             if not folder.exists():
@@ -70,11 +79,12 @@ def main() -> None:
                     seed=index,
                 )
             head = Head.read(folder)
-            errors = measure(template, asset, average, start.neutral, head.vertices)
-            errors["expressions"] = matching_expressions(asset, head)
+            heads["found"] = head.vertices
             inputs.append(embedding)
             outputs.append(picture_embedding(head, encoder))
-        rows.append({"subject": asset.seed, **errors})
+        rows.append({"subject": asset.seed, **measure(template, asset, heads)})
+        if not options.start_only:
+            rows[-1]["expressions"] = matching_expressions(asset, head)
         print(json.dumps(rows[-1]), flush=True)
     summary = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "subject"}
     summary |= ratios(rows)
@@ -102,15 +112,10 @@ def first_embedding(asset: HeadAsset, template: HeadTemplate, encoder: DlibEncod
 
 
 def measure(
-    template: HeadTemplate,
-    asset: HeadAsset,
-    average: NDArray,
-    regressed: NDArray,
-    found: NDArray,
+    template: HeadTemplate, asset: HeadAsset, heads: dict[str, NDArray[np.floating]]
 ) -> dict[str, float]:
-    """Surface errors in millimetres, of the found head, the regressor's and the average one."""
+    """Surface errors in millimetres of each of the heads, (V, 3), over the face and over everything."""
     regions = {"face": template.regions["face"], "head": None}
-    heads = {"found": found, "regressor": regressed, "average": average}
     return {
         f"{region}_{name}_mm": 1e3 * surface_error(head, asset.neutral, template.triangles, weights)
         for region, weights in regions.items()
@@ -119,12 +124,14 @@ def measure(
 
 
 def ratios(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Mean error over mean error."""
-    mean = {key: np.mean([row[key] for row in rows]) for key in rows[0]}
+    """Mean error of the last kind of head over the mean error of each other kind."""
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    kinds = [key.removeprefix("face_").removesuffix("_mm") for key in mean if key.startswith("face_")]
+    *others, last = kinds
     return {
-        f"{region}_found_over_{name}": float(mean[f"{region}_found_mm"] / mean[f"{region}_{name}_mm"])
+        f"{region}_{last}_over_{name}": mean[f"{region}_{last}_mm"] / mean[f"{region}_{name}_mm"]
         for region in ("face", "head")
-        for name in ("average", "regressor")
+        for name in others
     }
 
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..expressions import Expression
-from ..priors.conditions import Conditions
-from ..priors.guidance import refined_latents, sds_loss
+from ..priors.guidance import asked_change, sds_loss
 from ..priors.prior import Prior
 from ..render.cameras import Cameras, view_text
 from .pseudo_albedo import Views
@@ -83,55 +82,13 @@ def prior_guide(
         with torch.no_grad():
             picture = here.views.picture(pixels)
             nobody = prior.conditions(None, None, view_text(here.cameras), None)
-            change = asked_change(prior, picture, conditions, nobody, t, config, noise)
+            change = asked_change(
+                prior, picture, conditions, nobody, t,
+                steps=config.denoise_steps, guidance_scale=config.guidance_scale,
+                generic=config.generic, generator=noise,
+            )  # fmt: skip
             # The picture's antialiasing mixes surfaces at outlines; the paint's pixels are pure.
             targets = pixels + here.views.gather(change.to(pixels.device))
             return target_term(targets.clamp(0, 1), here.views.weight)
 
     return guide
-
-
-def asked_change(
-    prior: Prior,
-    picture: Tensor,
-    conditions: Conditions,
-    nobody: Conditions,
-    t: Tensor,
-    config: PaintConfig,
-    generator: torch.Generator,
-) -> Tensor:
-    """What the prior would change in pictures, split into what is general and what is personal.
-
-    Denoising from one and the same noise, once knowing who it is (x_c) and once knowing only the view
-    (x_0), gives guidance around "nobody" as a change of the picture x:
-
-        generic (x_0 - x) + s (x_c - x_0).
-
-    With generic = 1 this is classifier-free guidance towards x_0 + s (x_c - x_0). The first term is
-    the prior's view of heads at large, all of its grain and colour casts included; the second has
-    them cancelled, since both passes share them (cf. Delta Denoising Score, arXiv 2304.07090, and
-    Classifier Score Distillation, arXiv 2310.19415). A start authored as a head needs little of the
-    first. All three are decoded, so that the autoencoder's own blur cancels too.
-
-    Args:
-        picture: (B, 3, S, S) in [0, 1].
-        nobody: Conditions with the views alone.
-        t: (B,) timesteps.
-
-    Returns:
-        (B, 3, S, S) change, on the prior's device.
-    """
-    latents = prior.encode(picture)
-    noise = prior.noise(len(latents), generator)
-
-    def denoised(given: Conditions) -> Tensor:
-        x0 = refined_latents(
-            prior, latents, given, t, steps=config.denoise_steps, guidance_scale=1.0, noise=noise
-        )
-        return prior.decode(x0)
-
-    general = denoised(nobody)
-    change = config.guidance_scale * (denoised(conditions) - general)
-    if config.generic:
-        change = change + config.generic * (general - prior.decode(latents))
-    return change

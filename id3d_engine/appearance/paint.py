@@ -3,7 +3,7 @@
 A round:
 
 1. Draw views (whole heads and close-ups, each with an expression) and a light for each.
-2. Render their pseudo-albedo and ask the prior what it would make of it (`refined_targets`: noise to
+2. Render their pseudo-albedo and ask the prior what it would make of it (`asked_change`: noise to
    t, denoise in a few steps). That pass is dear.
 3. Fit `Psi_a` to those targets for some inner steps, which are cheap, with the regularisers.
 

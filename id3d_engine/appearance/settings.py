@@ -55,7 +55,7 @@ class PaintConfig:
         method: "refined" or "sds".
         timesteps: Noise level over the rounds, in shares of the forward process.
         denoise_steps: DDIM steps to a target.
-        guidance_scale: s of `guide.asked_change`: how strongly to follow what is personal.
+        guidance_scale: s of `guidance.asked_change`: how strongly to follow what is personal.
         generic: How far to follow the prior's view of heads at large; 1 for a strong prior.
         learning_rate: Adam's, over the rounds.
         per_expression: One set of maps for each expression beside the neutral's.

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ..errors import InputError
 from ..expressions import Expression
-from ..priors.guidance import Ramp, refined_targets, sds_loss
+from ..priors.guidance import Ramp, asked_change, sds_loss
 from ..priors.prior import Prior
 from ..render.cameras import Cameras, view_text
 
@@ -64,7 +64,8 @@ class PriorGuide:
         form: "refined" or "plain".
         noise_level: Share of the forward process by round.
         denoising_steps: DDIM steps (refined).
-        guidance: out_un + s (out_c - out_un).
+        guidance: s of `guidance.asked_change`; in the plain form of out_un + s (out_c - out_un).
+        generic: How far to follow the prior's view of heads at large (refined).
         fit_size: Pixels of the inner steps' renders; plain needs the prior's own size.
         mask_weight: Of the silhouettes' squared error, beside that of the normals.
 
@@ -79,6 +80,7 @@ class PriorGuide:
     noise_level: Ramp
     denoising_steps: int
     guidance: float
+    generic: float
     fit_size: int
     mask_weight: float
 
@@ -106,11 +108,13 @@ class PriorGuide:
                 return loss.mean()
 
             return distil
-        targets = refined_targets(
-            prior, images, conditions, t,
-            steps=self.denoising_steps, guidance_scale=self.guidance, noise=noise,
+        nobody = prior.conditions(None, None, view_text(cameras), None)
+        change = asked_change(
+            prior, images, conditions, nobody, t,
+            steps=self.denoising_steps, guidance_scale=self.guidance, generic=self.generic, noise=noise,
         )  # fmt: skip
-        return fit_to(targets.to(images.device), self.fit_size, self.mask_weight)
+        targets = (images + change.to(images.device)).clamp(0, 1)
+        return fit_to(targets, self.fit_size, self.mask_weight)
 
 
 def fit_to(targets: Tensor, size: int, mask_weight: float) -> ImageLoss:

@@ -40,7 +40,7 @@ class PolishConfig:
         fit_size: Pixels of the inner steps' renders.
         noise_level: Share of the forward process over the rounds of one expression.
         denoising_steps: DDIM steps of a look.
-        guidance: Guidance scale.
+        guidance, generic: See `guidance.asked_change`.
         learning_rate_m: Of `UniformAdam`, metres before smoothing.
         reach_m: Where the pull back to the wrapped expression weighs as much as a clear image error.
         smoothing: Strength of `SmoothOffsets`, about the squared reach in edges.
@@ -53,6 +53,7 @@ class PolishConfig:
     noise_level: Ramp = field(default_factory=lambda: Ramp(start=0.35, end=0.25, last=2))
     denoising_steps: int = 4
     guidance: float = 1.5
+    generic: float = 0.2
     learning_rate_m: float = 3e-4
     reach_m: float = 0.004
     smoothing: float = 30.0
@@ -91,6 +92,7 @@ def polish(
         noise_level=config.noise_level,
         denoising_steps=config.denoising_steps,
         guidance=config.guidance,
+        generic=config.generic,
         fit_size=config.fit_size,
         mask_weight=0.0,
     )

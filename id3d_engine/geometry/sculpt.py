@@ -62,7 +62,7 @@ class SculptConfig:
         form: "refined" or "plain".
         noise_level: Share of the forward process, by round; last = 0 means "over all rounds".
         denoising_steps: DDIM steps of a look (refined).
-        guidance: Guidance scale.
+        guidance, generic: See `guidance.asked_change`.
         learning_rate: Adam's, falling to a tenth along a cosine.
         clip_norm: Gradients longer than this are shortened to it.
         mask_weight: Silhouette error beside normal error.
@@ -82,6 +82,7 @@ class SculptConfig:
     noise_level: Ramp = field(default_factory=lambda: Ramp(start=0.65, end=0.3))
     denoising_steps: int = 6
     guidance: float = 1.5
+    generic: float = 0.2
     learning_rate: float = 2e-3
     clip_norm: float = 1.0
     mask_weight: float = 0.5
@@ -139,6 +140,7 @@ def sculpt(
         noise_level=ramp if ramp.last else Ramp(ramp.start, ramp.end, 0, config.rounds),
         denoising_steps=config.denoising_steps,
         guidance=config.guidance,
+        generic=config.generic,
         fit_size=config.fit_size,
         mask_weight=config.mask_weight,
     )

@@ -8,16 +8,19 @@ where x0_hat = (z_t - sqrt(1 - abar) eps_hat) / sqrt(abar): the same vector seen
 pull to the denoised latents. Both forms below use the right-hand side:
 
 - `sds_loss` / `sds_gradient`: (1), with x0_hat from `steps` = 1 denoising step. This is exact SDS.
-- `refined_targets`: x0_hat from several DDIM steps, decoded to images; the caller fits his renders
-  to them by squared error for some inner steps. With one step, one inner step and the error taken
-  in latents, weighted by the factor in (1), it is plain SDS. What differs otherwise: several steps
-  give x0_hat detail that one step averages away, and several fits to one target average the noise.
+- `asked_change`: x0_hat from several DDIM steps, decoded to images; the caller fits his renders
+  to themselves plus this change by squared error for some inner steps. With one step, one inner step
+  and the error taken in latents, weighted by the factor in (1), it is plain SDS. What differs
+  otherwise: several steps give x0_hat detail that one step averages away, and several fits to one
+  target average the noise.
 
 Timesteps come from a `Ramp`: named, linear, in shares of the forward process.
 
     schedule = Ramp(start=0.85, end=0.4, last=140)
     t = schedule.timesteps(step, count=len(views), total=prior.steps)
-    targets = refined_targets(prior, renders, conditions, t, steps=6, guidance_scale=1.5, generator=g)
+    targets = renders + asked_change(
+        prior, renders, conditions, nobody, t, steps=6, guidance_scale=1.5, generic=1.0, generator=g
+    )
     loss = ((renders - targets) ** 2).mean()
 """
 
@@ -105,52 +108,67 @@ def refined_latents(
     noise: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x0_hat of (B, 4, h, w) latents: noised to t, denoised. Arguments as `refined_targets`."""
+    """x0_hat of (B, 4, h, w) latents: noised to t, denoised; see `asked_change` and `Prior.predict`."""
     noise = prior.noise(len(latents), generator) if noise is None else noise
     noisy = prior.add_noise(latents, noise, t)
     return prior.denoise(noisy, t, conditions, steps=steps, guidance_scale=guidance_scale, rescale=rescale)
 
 
 @torch.no_grad()
-def refined_targets(
+def asked_change(
     prior: Prior,
     images: Tensor,
     conditions: Conditions,
+    nobody: Conditions,
     t: Tensor,
     *,
-    steps: int = 6,
-    guidance_scale: float = 1.5,
-    rescale: float = 0.0,
+    steps: int,
+    guidance_scale: float,
+    generic: float,
     noise: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """What the prior would make of renders: the variance-reduced form's target images.
+    """What the prior would change in renders: the variance-reduced form's target images, less the renders.
 
-    The target is the render plus the change that denoising made, decode(x0_hat) - decode(z), and not
-    decode(x0_hat) itself, so that the autoencoder's own blur is never asked for: a prior that wants
-    no change gives the render back.
+    Denoising from one and the same noise, once knowing who it is (x_c) and once knowing only the view
+    (x_0), gives guidance around "nobody" as a change of the render x:
+
+        generic (x_0 - x) + s (x_c - x_0).                                  (2)
+
+    With generic = 1 this is classifier-free guidance towards x_0 + s (x_c - x_0). The first term is
+    the prior's view of heads at large, all of its blur, grain and colour casts included; the second
+    has them cancelled, since both passes share them (cf. Delta Denoising Score, arXiv 2304.07090, and
+    Classifier Score Distillation, arXiv 2310.19415). A start that is a head already needs little of
+    the first. All three are decoded, so that the autoencoder's own blur cancels too: a prior that wants
+    no change asks for none.
 
     Args:
         prior: Frozen.
         images: (B, 3, S, S) current renders in [0, 1], S = prior.image_size.
-        conditions: B rows, the renders' views among them.
+        conditions: B rows: identity, expression, text and the renders' views.
+        nobody: B rows with the views alone.
         t: (B,) timesteps to noise to.
         steps: DDIM steps down from t.
-        guidance_scale: out_un + s (out_c - out_un).
-        rescale: See `Prior.predict`.
+        guidance_scale: s of (2): how strongly to follow what is personal.
+        generic: How far to follow the prior's view of heads at large; 1 for a strong prior.
         noise: Latent-shaped, to repeat a draw exactly; drawn from `generator` when None.
         generator: A CPU generator.
 
     Returns:
-        (B, 3, S, S) in [0, 1], on the prior's device, without gradient.
+        (B, 3, S, S), on the prior's device, without gradient.
     """
     latents = prior.encode(images)
-    wanted = refined_latents(
-        prior, latents, conditions, t, steps=steps, guidance_scale=guidance_scale,
-        rescale=rescale, noise=noise, generator=generator,
-    )  # fmt: skip
-    change = prior.decode(wanted) - prior.decode(latents)
-    return (images.to(change.device) + change).clamp(0, 1)
+    noise = prior.noise(len(latents), generator) if noise is None else noise
+
+    def denoised(given: Conditions) -> Tensor:
+        x0 = refined_latents(prior, latents, given, t, steps=steps, guidance_scale=1.0, noise=noise)
+        return prior.decode(x0)
+
+    general = denoised(nobody)
+    change = guidance_scale * (denoised(conditions) - general)
+    if generic:
+        change = change + generic * (general - prior.decode(latents))
+    return change
 
 
 @torch.no_grad()
@@ -169,7 +187,7 @@ def sds_gradient(
 ) -> Tensor:
     """(1) at (B, 4, h, w) latents; `steps` above 1 gives the several-step form of the same pull.
 
-    Args beyond `refined_targets`: `weighting`, see `weight`.
+    Args beyond `refined_latents`: `weighting`, see `weight`.
     """
     x0 = refined_latents(
         prior, latents, conditions, t, steps=steps, guidance_scale=guidance_scale,

@@ -268,10 +268,15 @@ def cache(parts: Base, samples: Samples, job: Job) -> CachedData:
     def tokens(texts: list[str]) -> Tensor:
         return parts.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
-    def prompts(domain: str, plain: bool) -> Tensor:
+    def prompts(domain: str, *, caption: bool, expression: bool) -> Tensor:
         return tokens(
             [
-                prompt(r["caption"], r["view"], domain, r["descriptor"] if plain else None)
+                prompt(
+                    r["caption"] if caption else None,
+                    r["view"],
+                    domain,
+                    r["descriptor"] if expression else None,
+                )
                 for r in samples.records
             ]
         )
@@ -279,8 +284,9 @@ def cache(parts: Base, samples: Samples, job: Job) -> CachedData:
     return CachedData(
         latents=latents,
         identity=torch.from_numpy(identity),
-        prompts={domain: prompts(domain, False) for domain in DOMAINS},
-        plain_prompts={domain: prompts(domain, True) for domain in DOMAINS},
+        prompts={d: prompts(d, caption=True, expression=False) for d in DOMAINS},
+        plain_prompts={d: prompts(d, caption=True, expression=True) for d in DOMAINS},
+        bare_prompts={d: prompts(d, caption=False, expression=False) for d in DOMAINS},
         expression=torch.tensor([index[r["expression"]] for r in samples.records]),
         descriptors=tokens([expression_text(e.descriptor) for e in descriptors]),
         empty=tokens([UNCONDITIONAL]),
@@ -301,8 +307,8 @@ def _encode_all(parts: Base, samples: Samples) -> dict[str, Tensor]:
     return out
 
 
-def train_start(samples: Samples) -> StartRegressor:
-    """Fit the start regressor on every photo of every subject."""
+def train_start(samples: Samples, *, linear: bool = False) -> StartRegressor:
+    """Fit the start regressor, or plain ridge regression, on every photo of every subject."""
     first = {r["subject"]: i for i, r in reversed(list(enumerate(samples.records)))}
     rows = [samples.identity[i] for i in first.values()]
     counts = [len(photos) for photos in rows]
@@ -319,6 +325,7 @@ def train_start(samples: Samples) -> StartRegressor:
         shape_size=len(moved),
         encoder=DlibEncoder.name,
         importance=importance,
+        linear=linear,
     )
 
 

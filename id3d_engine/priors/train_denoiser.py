@@ -35,6 +35,8 @@ class DenoiserTraining:
         learning_rate: Peak of a warm-up and cosine schedule.
         dropped: Share of samples that lose one condition, for each of text, identity, expression;
             as large a share loses all three (classifier-free guidance).
+        uncaptioned: Share of samples whose text keeps the view and loses the caption, as at use without
+            a text.
         plain_every: Every so many steps the base is trained without adapters, with the expression in
             its text, so that it stays a text-to-image model of its own. 0 is never.
         ema: Half-life in steps of the averaged weights that are kept; ramped up from the start.
@@ -46,6 +48,7 @@ class DenoiserTraining:
     batch: int = 24
     learning_rate: float = 5e-4
     dropped: float = 0.08
+    uncaptioned: float = 0.4
     plain_every: int = 10
     ema: float = 300.0
     train_base: bool = True
@@ -61,6 +64,7 @@ class CachedData:
         identity: (N, P, D) embeddings; samples with fewer photos repeat theirs.
         prompts: domain -> (N, L) token ids, without the expression.
         plain_prompts: domain -> (N, L) token ids, with the expression.
+        bare_prompts: domain -> (N, L) token ids of the view alone.
         expression: (N,) index into `descriptors`.
         descriptors: (E, L) token ids of the expressions' descriptors.
         empty: (1, L) token ids of the empty text.
@@ -70,6 +74,7 @@ class CachedData:
     identity: Tensor
     prompts: dict[str, Tensor]
     plain_prompts: dict[str, Tensor]
+    bare_prompts: dict[str, Tensor]
     expression: Tensor
     descriptors: Tensor
     empty: Tensor
@@ -191,7 +196,7 @@ def train_denoiser(
         optimizer.zero_grad()
         losses = {}
         for domain in DOMAINS:
-            batch = draw(data, domain, count, config.dropped, generator, plain=plain)
+            batch = draw(data, domain, count, config, generator, plain=plain)
             noise = torch.randn(batch.latents.shape, generator=generator)
             t = torch.randint(schedule.steps, (len(noise),), generator=generator)
             noised = schedule.add_noise(batch.latents, noise, t)
@@ -230,7 +235,7 @@ def draw(
     data: CachedData,
     domain: str,
     count: int,
-    dropped: float,
+    config: DenoiserTraining,
     generator: torch.Generator,
     *,
     plain: bool = False,
@@ -238,9 +243,11 @@ def draw(
     """A random batch; each condition is dropped for a share of the rows, and all for as many."""
     rows = torch.randint(len(data.identity), (count,), generator=generator)
     photo = torch.randint(data.identity.shape[1], (count,), generator=generator)
-    chance = torch.rand(4, count, generator=generator) < dropped
-    no_text, no_identity, no_expression = (chance[i] | chance[3] for i in range(3))
+    chance = torch.rand(5, count, generator=generator)
+    no_text, no_identity, no_expression = (chance[[i, 3]].amin(0) < config.dropped for i in range(3))
     text = (data.plain_prompts if plain else data.prompts)[domain][rows]
+    if not plain:
+        text = torch.where(chance[4, :, None] < config.uncaptioned, data.bare_prompts[domain][rows], text)
     identity = data.identity[rows, photo] * ~no_identity[:, None]
     expression = data.descriptors[data.expression[rows]]
     return Batch(

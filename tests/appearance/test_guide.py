@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from id3d_engine.appearance.detail import Detail
-from id3d_engine.appearance.guide import asked_change, prior_guide, target_term
+from id3d_engine.appearance.guide import prior_guide, target_term
 from id3d_engine.appearance.paint import paint
 from id3d_engine.appearance.settings import PaintConfig
 from id3d_engine.errors import InputError
@@ -15,7 +15,6 @@ from id3d_engine.expressions import select
 from id3d_engine.job import Job
 from id3d_engine.priors.adapter_files import AdapterConfig
 from id3d_engine.priors.adapters import Adapter
-from id3d_engine.priors.guidance import refined_latents
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
 
@@ -80,9 +79,9 @@ def test_one_step_does_not_leap_away_from_the_start(priors, template, start):
 
 def test_a_prior_that_changes_nothing_asks_for_nothing(priors, template, start, monkeypatch):
     """Neither the autoencoder's blur nor the picture's antialiasing is painted."""
-    from id3d_engine.appearance import guide as module
     from id3d_engine.appearance.guide import Round
     from id3d_engine.appearance.paint import draw_views
+    from id3d_engine.priors import guidance as module
 
     monkeypatch.setattr(module, "refined_latents", lambda prior, latents, *args, **kwargs: latents)
     job = Job(seed=2)
@@ -95,29 +94,6 @@ def test_a_prior_that_changes_nothing_asks_for_nothing(priors, template, start, 
     everything = torch.arange(len(pixels))
     assert term(pixels, everything) < 1e-10
     assert term(pixels + 0.1, everything) > 1e-4
-
-
-def test_guidance_around_nobody_is_classifier_free_guidance(priors):
-    """With generic = 1 the change leads to x_0 + s (x_c - x_0); with 0 only the person is left."""
-    prior = priors["albedo"]
-    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    someone = prior.conditions(np.ones(8, np.float32), "a broad grin", ["front view"] * 2, "an old man")
-    nobody = prior.conditions(None, None, ["front view"] * 2, None)
-    t = torch.tensor([400, 400])
-
-    def change(generic, conditions, scale=1.0):
-        config = replace(CONFIG, generic=generic, guidance_scale=scale)
-        return asked_change(prior, picture, conditions, nobody, t, config, torch.Generator().manual_seed(1))
-
-    assert change(0.0, nobody).abs().max() == 0
-    noise = prior.noise(2, torch.Generator().manual_seed(1))
-    latents = prior.encode(picture)
-    plain = refined_latents(prior, latents, someone, t, steps=2, guidance_scale=1.0, noise=noise)
-    expected = prior.decode(plain) - prior.decode(latents)
-    assert torch.allclose(change(1.0, someone), expected, atol=1e-5)
-    person = change(0.0, someone)
-    assert person.abs().max() > 0
-    assert torch.allclose(change(0.0, someone, scale=3.0), 3 * person, atol=1e-5)
 
 
 def test_a_target_weighs_its_pixels():

@@ -30,7 +30,7 @@ def prior() -> Prior:
 
 
 def guide(prior: Prior, form: str) -> PriorGuide:
-    return PriorGuide(prior, torch.ones(8), "a head", form, Ramp(0.6, 0.3, 0, 10), 2, 1.5, 16, 0.5)
+    return PriorGuide(prior, torch.ones(8), "a head", form, Ramp(0.6, 0.3, 0, 10), 2, 1.5, 0.5, 16, 0.5)
 
 
 def look(prior: Prior, form: str, seed: int = 0):

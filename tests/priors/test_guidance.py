@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from id3d_engine.errors import InputError
 from id3d_engine.priors.guidance import (
     Ramp,
+    asked_change,
     random_timesteps,
     refined_latents,
-    refined_targets,
     sds_gradient,
     sds_loss,
     weight,
@@ -138,25 +138,48 @@ def test_a_batch_is_its_images_one_by_one(prior: Prior) -> None:
         picked = c.select(list(range(2))[rows])
         leaf = images[rows].clone().requires_grad_()
         sds_loss(prior, leaf, picked, T[rows], noise=noise[rows]).sum().backward()
-        return leaf.grad, refined_targets(prior, images[rows], picked, T[rows], steps=2, noise=noise[rows])
+        change = asked_change(
+            prior, images[rows], picked, picked.unconditional(), T[rows],
+            steps=2, guidance_scale=1.5, generic=0.5, noise=noise[rows],
+        )  # fmt: skip
+        return leaf.grad, change
 
     for both, *single in zip(run(slice(0, 2)), run(slice(0, 1)), run(slice(1, 2)), strict=True):
         torch.testing.assert_close(both, torch.cat(single), atol=1e-4, rtol=1e-3)
 
 
-def test_targets_are_images_without_gradient_and_repeat_with_the_seed(prior: Prior) -> None:
-    images = torch.rand(2, 3, 64, 64, requires_grad=True)
-    first, second, other = (
-        refined_targets(
-            prior, images, conditions(prior), T, steps=2, generator=torch.Generator().manual_seed(seed)
-        )
-        for seed in (1, 1, 2)
+def change(prior: Prior, images: Tensor, who, *, generic: float, scale=1.0, seed=1) -> Tensor:
+    nobody = prior.conditions(None, None, ["front view"] * 2, None)
+    generator = torch.Generator().manual_seed(seed)
+    return asked_change(
+        prior, images, who, nobody, T, steps=2, guidance_scale=scale, generic=generic, generator=generator
     )
+
+
+def test_change_is_without_gradient_and_repeats_with_the_seed(prior: Prior) -> None:
+    images = torch.rand(2, 3, 64, 64, requires_grad=True)
+    first, second, other = (change(prior, images, conditions(prior), generic=0.5, seed=s) for s in (1, 1, 2))
     assert first.shape == images.shape
     assert not first.requires_grad
-    assert 0 <= float(first.min()) <= float(first.max()) <= 1
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_guidance_around_nobody_is_classifier_free_guidance(prior: Prior) -> None:
+    """With generic = 1 the change leads to x_0 + s (x_c - x_0); with 0 only the person is left."""
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    someone = prior.conditions(torch.ones(8), "a broad grin", ["front view"] * 2, "an old man")
+    nobody = prior.conditions(None, None, ["front view"] * 2, None)
+    assert change(prior, images, nobody, generic=0.0).abs().max() == 0
+    noise = prior.noise(2, torch.Generator().manual_seed(1))
+    latents = prior.encode(images)
+    plain = refined_latents(prior, latents, someone, T, steps=2, guidance_scale=1.0, noise=noise)
+    expected = prior.decode(plain) - prior.decode(latents)
+    torch.testing.assert_close(change(prior, images, someone, generic=1.0), expected, atol=1e-5, rtol=1e-4)
+    person = change(prior, images, someone, generic=0.0)
+    assert person.abs().max() > 0
+    tripled = change(prior, images, someone, generic=0.0, scale=3.0)
+    torch.testing.assert_close(tripled, 3 * person, atol=1e-5, rtol=1e-4)
 
 
 def test_unknown_weight_is_named(prior: Prior) -> None:

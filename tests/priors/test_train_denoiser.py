@@ -33,6 +33,7 @@ def cached(samples: int, photos: int = 2, dimensions: int = 8, length: int = 24)
         identity=1 + torch.rand(samples, photos, dimensions, generator=generator),
         prompts={d: (10 + rows).expand(-1, length).clone() for d in DOMAINS},
         plain_prompts={d: (20 + rows).expand(-1, length).clone() for d in DOMAINS},
+        bare_prompts={d: (40 + rows).expand(-1, length).clone() for d in DOMAINS},
         expression=torch.arange(samples) % 3,
         descriptors=(30 + torch.arange(3))[:, None].expand(-1, length).clone(),
         empty=torch.full((1, length), 5),
@@ -42,7 +43,8 @@ def cached(samples: int, photos: int = 2, dimensions: int = 8, length: int = 24)
 def test_each_condition_is_dropped_for_its_share_and_all_for_as_many() -> None:
     count, d = 40_000, 0.2
     data = cached(4, length=2)
-    batch = draw(data, "albedo", count, d, torch.Generator().manual_seed(0))
+    config = DenoiserTraining(dropped=d, uncaptioned=0.3)
+    batch = draw(data, "albedo", count, config, torch.Generator().manual_seed(0))
     text = (batch.text == 5).all(1)
     identity = (batch.identity == 0).all(1)
     expression = (batch.expression == 5).all(1)
@@ -53,11 +55,14 @@ def test_each_condition_is_dropped_for_its_share_and_all_for_as_many() -> None:
         assert float((a & b).float().mean()) == pytest.approx(d + (1 - d) * d**2, abs=tolerance)
     everything = (text & identity & expression).float().mean()
     assert float(everything) == pytest.approx(d + (1 - d) * d**3, abs=tolerance)
+    bare = batch.text[~text][:, 0] >= 40
+    assert float(bare.float().mean()) == pytest.approx(0.3, abs=tolerance)
 
 
 def test_a_row_keeps_its_own_conditions() -> None:
     data = cached(4, length=2)
-    batch = draw(data, "geometry", 200, 0.0, torch.Generator().manual_seed(1))
+    everything = DenoiserTraining(dropped=0.0, uncaptioned=0.0)
+    batch = draw(data, "geometry", 200, everything, torch.Generator().manual_seed(1))
     row = batch.text[:, 0] - 10
     assert set(row.tolist()) == {0, 1, 2, 3}
     assert torch.equal(batch.latents, data.latents["geometry"][row].float())
@@ -65,7 +70,7 @@ def test_a_row_keeps_its_own_conditions() -> None:
     own = (batch.identity[:, None] == data.identity[row]).all(2)
     assert torch.equal(own.sum(1), torch.ones(200, dtype=torch.long))
     assert own.any(0).all()  # every photo has its turn
-    plain = draw(data, "geometry", 200, 0.0, torch.Generator().manual_seed(1), plain=True)
+    plain = draw(data, "geometry", 200, everything, torch.Generator().manual_seed(1), plain=True)
     assert torch.equal(plain.text[:, 0] - 20, row)
 
 
