@@ -1,0 +1,26 @@
+"""Which object is a head: the one test that panels and operators share."""
+
+from __future__ import annotations
+
+import bpy
+
+_MARK = "id3d_schema"  # one of the custom properties that every head gets when it is built
+
+
+def is_head(thing: bpy.types.Object | None) -> bool:
+    """Whether `thing` was made by ID3D and still has its shape keys."""
+    return (
+        thing is not None and thing.type == "MESH" and thing.data.shape_keys is not None and _MARK in thing
+    )
+
+
+def active_head(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The active object if it is a head."""
+    thing = context.view_layer.objects.active
+    return thing if is_head(thing) else None
+
+
+def expression_keys(head: bpy.types.Object) -> list[bpy.types.ShapeKey]:
+    """The head's shape keys in their order, without the neutral one."""
+    keys = head.data.shape_keys
+    return [block for block in keys.key_blocks if block != keys.reference_key]
