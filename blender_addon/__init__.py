@@ -3,8 +3,11 @@
     properties.py    the scene's settings and the window manager's progress
     preferences.py   which Python runs the engine, where heads are kept
     engine.py        the engine as a child process; knows nothing of bpy
-    operators/       generate_head, import_head, photos, check_engine
+    operators/       generate_head, import_head, photos, check_engine, expressions
+    heads.py         what a head is
+    animation/       expressions and their animation
     panel.py         the sidebar's tab
+    panel_expressions.py  its part for expressions and animation
 
 Everything heavy is in the child process; this package imports bpy and the standard library alone.
 Heads are built by `id3d_engine.blender_scene`, which `id3d export --to blend` uses as well.
@@ -14,11 +17,23 @@ from __future__ import annotations
 
 import bpy
 
-from . import panel, preferences, properties
-from .operators import check_engine, generate_head, import_head, photos
+from . import panel, panel_expressions, preferences, properties
+from .animation import settings as expression_settings
+from .operators import check_engine, expressions, generate_head, import_head, photos
 
 # Properties first: the others point to them.
-_MODULES = (properties, preferences, photos, generate_head, import_head, check_engine, panel)
+_MODULES = (
+    properties,
+    expression_settings,
+    preferences,
+    photos,
+    generate_head,
+    import_head,
+    check_engine,
+    expressions,
+    panel,
+    panel_expressions,
+)
 
 
 def register() -> None:
@@ -27,6 +42,7 @@ def register() -> None:
         for cls in module.CLASSES:
             bpy.utils.register_class(cls)
     properties.attach()
+    expression_settings.attach()
     import_head.attach()
 
 
@@ -34,6 +50,7 @@ def unregister() -> None:
     """Undo `register`, in reverse; a running engine is stopped."""
     generate_head.stop()
     import_head.detach()
+    expression_settings.detach()
     properties.detach()
     for module in reversed(_MODULES):
         for cls in reversed(module.CLASSES):
