@@ -9,9 +9,7 @@ _MARK = "id3d_schema"  # one of the custom properties that every head gets when 
 
 def is_head(thing: bpy.types.Object | None) -> bool:
     """Whether `thing` was made by ID3D and still has its shape keys."""
-    return (
-        thing is not None and thing.type == "MESH" and thing.data.shape_keys is not None and _MARK in thing
-    )
+    return thing is not None and thing.type == "MESH" and thing.data.shape_keys is not None and _MARK in thing
 
 
 def active_head(context: bpy.types.Context) -> bpy.types.Object | None:

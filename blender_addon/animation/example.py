@@ -11,41 +11,38 @@ _BLINKS = (("eyeBlinkLeft", "eyeBlinkRight"), ("eyes_closed",))
 
 # Seconds. One expression goes while the next comes, so a pace is shorter than a whole expression.
 _LEAD, _EASE, _HOLD = 0.4, 0.45, 0.65
-_PACE = _EASE + _HOLD
 _CLOSE, _OPEN = 0.08, 0.16  # lids fall faster than they rise
 _STRENGTH = 0.9
 
 
-def example_curves(names: Collection[str], start: float, rate: float) -> tuple[dict[str, Curve], float]:
-    """Eased keyframes by shape key, and the last frame.
+def example_curves(names: Collection[str], start: int, rate: float) -> tuple[dict[str, Curve], int]:
+    """Eased keyframes on whole frames by shape key, and the last frame.
 
     Args:
         names: The head's shape keys; those that are missing are left out of the play.
         start: First frame.
         rate: Frames a second.
     """
+    lead, ease, hold, close, open_ = (
+        max(1, round(seconds * rate)) for seconds in (_LEAD, _EASE, _HOLD, _CLOSE, _OPEN)
+    )
     shown = [name for name in _SHOWN if name in names] or list(names)[: len(_SHOWN)]
-    lids = next((lids for lids in _BLINKS if {*lids} <= {*names}), ())
-    points: dict[str, list[tuple[float, float]]] = {name: [] for name in (*shown, *lids)}
-    time = _LEAD
-    for name in shown:
-        points[name] += _bump(time, _EASE, _HOLD, _EASE, _STRENGTH)
-        time += _PACE
-    end = time + _EASE + _LEAD
-    if not {*lids} & {*shown}:
-        for number in range(0, len(shown) + 1, 2):
-            # The lids meet in the middle of a change of expression.
-            change = _LEAD + number * _PACE + _EASE / 2
+    lids = next((lids for lids in _BLINKS if {*lids} <= {*names} - {*shown}), ())
+    points: dict[str, list[tuple[int, float]]] = {name: [(start, 0.0)] for name in (*shown, *lids)}
+    for number in range(len(shown) + 1):
+        frame = start + lead + number * (ease + hold)
+        if number < len(shown):
+            points[shown[number]] += [
+                (frame, 0.0),
+                (frame + ease, _STRENGTH),
+                (frame + ease + hold, _STRENGTH),
+                (frame + 2 * ease + hold, 0.0),
+            ]
+        if number % 2 == 0:
+            closed = frame + ease // 2  # in the middle of a change
             for name in lids:
-                points[name] += _bump(change - _CLOSE, _CLOSE, 0.0, _OPEN, 1.0)
-    curves = {}
-    for name, pairs in points.items():
-        seconds, values = zip((0.0, 0.0), *pairs, (end, 0.0), strict=True)
-        curves[name] = ([start + second * rate for second in seconds], values)
-    return curves, start + end * rate
-
-
-def _bump(begin: float, up: float, hold: float, down: float, height: float) -> list[tuple[float, float]]:
-    """(second, value): from 0 to `height`, stay, and back."""
-    top = [(begin + up, height)] + ([(begin + up + hold, height)] if hold else [])
-    return [(begin, 0.0), *top, (begin + up + hold + down, 0.0)]
+                points[name] += [(closed - close, 0.0), (closed, 1.0), (closed + open_, 0.0)]
+    end = frame + ease + lead
+    for track in points.values():
+        track.append((end, 0.0))
+    return {name: tuple(zip(*track, strict=True)) for name, track in points.items()}, end

@@ -27,7 +27,7 @@ class Recording:
     """What a file holds.
 
     Attributes:
-        seconds: Ascending, the first is 0.
+        seconds: Ascending, from the first row on, which may have had no face.
         columns: Name as in the file -> values, as many as `seconds`.
         skipped: Rows without a face or whose clock did not advance.
     """
@@ -43,9 +43,9 @@ class Recording:
         places = []
         for frame in range(count):
             time = frame / rate
-            index = min(bisect_right(self.seconds, time) - 1, last)
+            index = max(0, min(bisect_right(self.seconds, time) - 1, last))
             before, after = self.seconds[index], self.seconds[index + 1]
-            places.append((index, min((time - before) / (after - before), 1.0)))
+            places.append((index, max(0.0, min((time - before) / (after - before), 1.0))))
         return count, {
             name: [values[i] + (values[i + 1] - values[i]) * part for i, part in places]
             for name, values in self.columns.items()
@@ -65,26 +65,22 @@ def read_recording(path: Path, rate: float = 0.0) -> Recording:
     header, rows = _rows(path)
     clocks: list[tuple[int, float]] = []
     values: list[list[float]] = []
-    empty = 0
     for line, row in rows:
-        if not any(cell.strip() for cell in row[len(_LEADING) :]):
-            empty += 1  # the app lost the face
-            continue
         clocks.append(_clock(row[0], path, line))
-        values.append(_numbers(row, header, path, line))
+        faceless = not any(cell.strip() for cell in row[len(_LEADING) :])
+        values.append([] if faceless else _numbers(row, header, path, line))
     seconds = _seconds(clocks, rate)
     kept: list[int] = []
     for index, second in enumerate(seconds):
-        if not kept or second > seconds[kept[-1]]:
+        if values[index] and (not kept or second > seconds[kept[-1]]):
             kept.append(index)
     if len(kept) < 2:
         raise InputError(f"{path.name} has fewer than two frames with a face: record it again")
-    start = seconds[0]
     tracks = zip(*(values[index] for index in kept), strict=True)
     return Recording(
-        [seconds[index] - start for index in kept],
+        [seconds[index] - seconds[0] for index in kept],
         {name: list(track) for name, track in zip(header[len(_LEADING) :], tracks, strict=True)},
-        empty + len(seconds) - len(kept),
+        len(rows) - len(kept),
     )
 
 
@@ -112,7 +108,9 @@ def _clock(text: str, path: Path, line: int) -> tuple[int, float]:
     """(whole seconds, frames within that second)."""
     match = _TIMECODE.fullmatch(text.strip())
     if match is None:
-        raise InputError(f"{path.name}, line {line}: {text!r} is no timecode (HH:MM:SS:FF.fff); export it again")
+        raise InputError(
+            f"{path.name}, line {line}: {text!r} is no timecode (HH:MM:SS:FF.fff); export it again"
+        )
     hours, minutes, seconds = (int(part) for part in match.group(1, 2, 3))
     return hours * 3600 + minutes * 60 + seconds, float(match.group(4))
 
@@ -124,7 +122,7 @@ def _numbers(row: Sequence[str], header: Sequence[str], path: Path, line: int) -
             "the file is damaged, export it again"
         )
     try:
-        numbers = [float(cell) for cell in row[len(_LEADING) :]]
+        numbers = list(map(float, row[len(_LEADING) :]))
         if not all(map(math.isfinite, numbers)):
             raise ValueError
     except ValueError as error:

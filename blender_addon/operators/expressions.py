@@ -70,7 +70,9 @@ class ID3D_OT_blend_expressions(_OnHead, bpy.types.Operator):
         names = {key.name for key in expression_keys(head)}
         for name in (self.first, self.second):
             if name not in names:
-                self.report({"ERROR"}, f"{head.name} has no expression {name!r}: choose one of its shape keys")
+                self.report(
+                    {"ERROR"}, f"{head.name} has no expression {name!r}: choose one of its shape keys"
+                )
                 return {"CANCELLED"}
         values.write(head, values.blended(self.first, self.second, self.factor), context.scene)
         return {"FINISHED"}
@@ -133,7 +135,7 @@ class ID3D_OT_example_animation(_OnHead, bpy.types.Operator):
         names = [key.name for key in expression_keys(head)]
         curves, end = example_curves(names, self.start_frame, _rate(context.scene))
         assign_action(head, f"{head.name} Example", curves, "BEZIER")
-        self.report({"INFO"}, f"Frames {self.start_frame} to {end:.0f}: press the space bar to play")
+        self.report({"INFO"}, f"Frames {self.start_frame} to {end}: press the space bar to play")
         return {"FINISHED"}
 
 
@@ -176,7 +178,7 @@ class ID3D_OT_import_live_link(_OnHead, bpy.types.Operator):
         if self.extend_scene:
             scene.frame_end = max(scene.frame_end, frames[-1])
         if recording.skipped:
-            notes.append(f"{recording.skipped} rows without a face or out of order were left out")
+            notes.append(f"left out {recording.skipped} row(s) without a face or out of order")
         text = f"{len(curves)} expressions on frames {frames[0]} to {frames[-1]}"
         self.report({"INFO"}, "; ".join([text, *notes]))
         return {"FINISHED"}
@@ -208,6 +210,11 @@ def _tracks(
         raise InputError(f"{path.name} has no column that is named like a shape key of {head.name}")
     extra = [name for name in columns if name.lower() not in keys]
     missing = [name for name in keys.values() if region(name) and name not in tracks]
-    notes = [f"no shape key for {', '.join(extra)}"] if extra else []
-    notes += [f"no column for {', '.join(missing)}"] if missing else []
+    notes = [f"no shape key for {_listed(extra)}"] if extra else []
+    notes += [f"no column for {_listed(missing)}"] if missing else []
     return tracks, notes
+
+
+def _listed(names: list[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
