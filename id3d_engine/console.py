@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,10 +15,17 @@ from types import FrameType
 from .errors import Id3dError, OutOfMemory
 
 CANCELLED = 130
+# A program that starts the engine sets this and keeps our standard input open: closing it means stop.
+STOP_AT_END_OF_INPUT = "ID3D_STOP_AT_END_OF_INPUT"
+_GRACE_S = 10.0  # for the checkpoint, once nobody waits for the head any more
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_TEXTS = tuple(f"os error {number}" for number in (*_FULL, 112))  # 112 on Windows
 
 
 def explain(error: BaseException) -> Id3dError:
     """Any exception as one sentence for the user."""
+    if _is_disk_full(error):
+        return Id3dError("the disk is full: free some space, then go on with --resume")
     if isinstance(error, Id3dError):
         return error
     if _is_out_of_memory(error):
@@ -37,9 +46,24 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
+def _is_disk_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        # safetensors tells the number in its text alone.
+        if type(error).__name__ == "SafetensorError" and any(text in str(error) for text in _FULL_TEXTS):
+            return True
+        error = error.__cause__
+    return False
+
+
 @contextmanager
 def cancel_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; a second one kills the process at once."""
+    """An event that SIGINT or SIGTERM sets; a second one kills the process at once.
+
+    Under a program that set `STOP_AT_END_OF_INPUT`, the end of standard input sets it too: that
+    program asks so on every system, and it cannot die without doing so.
+    """
     cancel = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -49,6 +73,8 @@ def cancel_on_signal() -> Iterator[threading.Event]:
         cancel.set()
         print("\nstopping after this step; once more stops at once", file=sys.stderr, flush=True)
 
+    if os.environ.pop(STOP_AT_END_OF_INPUT, ""):
+        _watch_input(cancel)
     if threading.current_thread() is not threading.main_thread():
         yield cancel  # only the main thread may install handlers
         return
@@ -58,3 +84,21 @@ def cancel_on_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _watch_input(cancel: threading.Event) -> None:
+    """Set `cancel` when standard input ends, and end the process if it does not end by itself."""
+    # The pipe moves away from standard input: a library that asks what that is would wait for our
+    # pending read on Windows.
+    pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def watch() -> None:
+        while os.read(pipe, 64):
+            pass
+        cancel.set()
+        time.sleep(_GRACE_S)
+        os._exit(CANCELLED)
+
+    threading.Thread(target=watch, daemon=True).start()

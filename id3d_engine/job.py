@@ -16,7 +16,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,7 +31,11 @@ CHECKPOINT_EVERY_S = 15.0
 
 @dataclass(frozen=True)
 class Progress:
-    """One progress event. `preview` is the path of a PNG, or empty."""
+    """One progress event.
+
+    `preview` is the path of a PNG, `surface` that of a safetensors file with `vertices` (N, 3) float32
+    in metres and `triangles` (T, 3) int32: the head as it is now. Empty where there is nothing new.
+    """
 
     stage: str
     step: int
@@ -39,6 +44,7 @@ class Progress:
     eta_s: float
     message: str = ""
     preview: str = ""
+    surface: str = ""
 
 
 Listener = Callable[[Progress], None]
@@ -110,6 +116,7 @@ class Job:
         self.cancel = cancel or threading.Event()
         self.timings_s: dict[str, float] = {}
         self.notes: list[str] = []
+        self._latest = Progress("start", 0, 0, 0.0, 0.0)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -124,6 +131,24 @@ class Job:
         """A sentence that the user should see (also kept for `head.json`)."""
         self.notes.append(sentence)
         self.listener(Progress("note", 0, 0, 0.0, 0.0, sentence))
+
+    def show(self, picture: bytes, surface: Mapping[str, torch.Tensor]) -> None:
+        """The head as it is now, to the listener: files beside the checkpoints, whole or not at all.
+
+        Args:
+            picture: A PNG.
+            surface: What `Progress.surface` promises.
+        """
+        if self.folder is None:
+            return
+        png, mesh = self.folder / "preview.png", self.folder / "surface.safetensors"
+        # A full disk, or a reader that holds the file (Windows), costs a preview and not the job.
+        with suppress(OSError, *_disk_errors()):
+            temporary = png.with_suffix(".tmp")
+            temporary.write_bytes(picture)
+            os.replace(temporary, png)
+            _write(mesh, {k: v.detach().cpu().contiguous() for k, v in surface.items()}, {})
+            self.listener(replace(self._latest, preview=str(png), surface=str(mesh)))
 
     def steps(
         self, stage: str, count: int, state: Checkpointable | None = None, message: str = ""
@@ -141,7 +166,7 @@ class Job:
             if now - shown > 0.2 or step == first:
                 rate = (now - began) / max(step - first, 1)
                 eta = rate * (count - step) if step > first else 0.0
-                self.listener(Progress(stage, step, count, spent + now - began, eta, message))
+                self._tell(Progress(stage, step, count, spent + now - began, eta, message))
                 shown = now
             if state is not None and step > first and now - saved > CHECKPOINT_EVERY_S:
                 self._save(stage, step, state, spent + now - began)
@@ -151,7 +176,7 @@ class Job:
         self.timings_s[stage] = elapsed
         if state is not None and first < count:
             self._save(stage, count, state, elapsed)
-        self.listener(Progress(stage, count, count, elapsed, 0.0, message))
+        self._tell(Progress(stage, count, count, elapsed, 0.0, message))
 
     def remember(self, stage: str, compute: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """The result of a stage without steps: loaded if it was computed before, else computed and kept."""
@@ -162,14 +187,18 @@ class Job:
         if path is not None and path.is_file():
             return load_file(path)
         began = time.monotonic()
-        self.listener(Progress(stage, 0, 1, 0.0, 0.0))
+        self._tell(Progress(stage, 0, 1, 0.0, 0.0))
         result = {k: v.detach().cpu().contiguous() for k, v in compute().items()}
         elapsed = time.monotonic() - began
         self.timings_s[stage] = elapsed
         if path is not None:
             _write(path, result, {})
-        self.listener(Progress(stage, 1, 1, elapsed, 0.0))
+        self._tell(Progress(stage, 1, 1, elapsed, 0.0))
         return result
+
+    def _tell(self, progress: Progress) -> None:
+        self._latest = progress
+        self.listener(progress)
 
     def _path(self, stage: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{stage}.safetensors"
@@ -203,6 +232,12 @@ class Job:
             facts = json.loads(metadata["checkpoint"]) if "checkpoint" in metadata else metadata
             state.restore({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         return int(facts["step"]), float(facts["elapsed_s"])
+
+
+def _disk_errors() -> tuple[type[Exception], ...]:
+    from safetensors import SafetensorError
+
+    return (SafetensorError,)
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

@@ -110,8 +110,10 @@ def working_folder(out: Path, request: Any, resume: bool) -> Path:
                 f"{work} holds a run with other settings: repeat that command, or leave out --resume"
             )
         return work
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    # Emptied, not made anew: a program that made the folder to claim the name keeps it.
+    work.mkdir(parents=True, exist_ok=True)
+    for leftover in work.iterdir():
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     temporary = note.with_suffix(".tmp")
     temporary.write_text(wanted, encoding="utf-8")
     os.replace(temporary, note)

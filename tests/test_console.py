@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from id3d_engine.console import cancel_on_signal, explain
+from id3d_engine.console import STOP_AT_END_OF_INPUT, cancel_on_signal, explain
 from id3d_engine.device import pick
 from id3d_engine.errors import InputError, OutOfMemory
 from id3d_engine.job import Progress, silent
@@ -37,6 +37,15 @@ def test_memory_names_the_setting(error: BaseException, where: str) -> None:
     answer = explain(error)
     assert isinstance(answer, OutOfMemory)
     assert str(answer).startswith(f"{where} ran out: use --preset draft")
+
+
+def test_a_full_disk_says_so_however_deep_it_lies() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    wrapped = InputError("a.head cannot be written")
+    wrapped.__cause__ = full
+    tensors = type("SafetensorError", (Exception,), {})("I/O error: No space left on device (os error 28)")
+    for error in (full, wrapped, tensors):
+        assert str(explain(error)) == "the disk is full: free some space, then go on with --resume"
 
 
 def test_other_errors_become_one_sentence() -> None:
@@ -69,6 +78,36 @@ def test_a_second_signal_kills() -> None:
     assert done.returncode == -signal.SIGTERM
 
 
+@pytest.mark.parametrize(
+    ("work", "code"),
+    [
+        ("sys.exit(0 if cancel.wait(20) else 1)", 0),  # it stops politely
+        ("console._GRACE_S = 0.1; time.sleep(20)", 130),  # it does not look up from its work
+    ],
+)
+def test_the_end_of_input_stops_a_program_that_was_started_so(work: str, code: int) -> None:
+    lines = f"""
+import sys, time
+from id3d_engine import console
+with console.cancel_on_signal() as cancel:
+    print("ready", sys.stdin.read(), flush=True)
+    {work}
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", lines],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {STOP_AT_END_OF_INPUT: "1"},
+    )
+    assert process.stdin is not None and process.stdout is not None
+    # Whatever reads standard input meanwhile finds nothing there.
+    assert process.stdout.readline().strip() == "ready"
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(20) == code
+
+
 def test_another_thread_gets_an_event_without_handlers() -> None:
     before, seen = signal.getsignal(signal.SIGINT), []
 
@@ -95,7 +134,7 @@ def test_json_lines_carry_every_field() -> None:
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert first == {
         "stage": "sculpt", "step": 50, "steps": 100, "elapsed_s": 12.346, "eta_s": 12.5,
-        "message": "smile", "preview": "",
+        "message": "smile", "preview": "", "surface": "",
     }  # fmt: skip
     assert second["message"] == NOTE.message
 

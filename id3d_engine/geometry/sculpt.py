@@ -7,9 +7,9 @@ surface are evaluated; they are chosen anew each round, so a surface can travel.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..expressions import NEUTRAL, Expression
-from ..job import Job, Progress, Stepper
+from ..job import Job, Stepper, silent
+from ..png import encode_png
 from ..priors.guidance import Ramp
 from ..priors.prior import Prior
 from ..render.cameras import Cameras, join, orbit, sample_cameras
@@ -68,7 +69,7 @@ class SculptConfig:
         mask_weight: Silhouette error beside normal error.
         weights: Of the regularisers.
         net: Psi_g.
-        preview_every: Rounds between previews; 0 makes none.
+        preview_every: Rounds between previews at least (see `Previews`); 0 makes none.
     """
 
     cell_m: float = 0.006
@@ -88,7 +89,7 @@ class SculptConfig:
     mask_weight: float = 0.5
     weights: Weights = field(default_factory=Weights)
     net: PsiGConfig = field(default_factory=PsiGConfig)
-    preview_every: int = 10
+    preview_every: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +162,9 @@ def sculpt_with(
     starts = {e.name: surfaces.extract(k) for k, e in enumerate(cast)}
     optimizer = torch.optim.Adam(surfaces.net.parameters(), lr=config.learning_rate)
     inner_steps = 1 if config.form == "plain" else config.inner_steps
+    previews = Previews(surfaces, config.preview_every, job)
     for step in job.steps(STAGE, config.rounds, Stepper(surfaces.net, optimizer), "sculpting"):
+        previews.offer(step)
         generator = job.generator(STAGE, step)
         index = choose(step, len(cast), config.neutral_share, job)
         cameras = round_cameras(config, start.landmarks(cast[index].name), generator).to(device)
@@ -182,8 +185,7 @@ def sculpt_with(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(surfaces.net.parameters(), config.clip_norm)
             optimizer.step()
-        if config.preview_every and job.folder and (step + 1) % config.preview_every == 0:
-            _preview(surfaces, job, step, config.rounds)
+    previews.show()
     return Sculpture({e.name: surfaces.extract(k) for k, e in enumerate(cast)}, starts)
 
 
@@ -342,14 +344,34 @@ def without_crumbs(
     return vertices[used].astype(np.float32), flat.reshape(-1, 3).astype(np.int32)
 
 
-def _preview(surfaces: Surfaces, job: Job, step: int, rounds: int) -> None:
-    """Normals of the neutral from three sides, as a PNG beside the checkpoints."""
-    from ..png import encode_png
+class Previews:
+    """The neutral on its way, to whoever listens; nothing of the work depends on them.
 
-    assert job.folder is not None
-    with torch.no_grad():
-        cameras = orbit(torch.tensor([0.0, 45.0, 90.0])).to(surfaces.fields.sdf.device)
-        images = surfaces.near(0).render(cameras, 128)[0]
-    path = Path(job.folder) / "sculpt_preview.png"
-    path.write_bytes(encode_png(torch.cat(list(images), dim=2).permute(1, 2, 0).cpu().numpy()))
-    job.listener(Progress(STAGE, step + 1, rounds, 0.0, 0.0, "sculpting", str(path)))
+    They keep two seconds and twenty times their own cost apart.
+    """
+
+    def __init__(self, surfaces: Surfaces, every: int, job: Job) -> None:
+        self._surfaces, self._job = surfaces, job
+        self._every = every if job.listener is not silent and job.folder else 0
+        self._due = 0.0
+
+    def offer(self, step: int) -> None:
+        """`show`, if it is time."""
+        if self._every and step % self._every == 0 and time.monotonic() >= self._due:
+            self.show()
+
+    def show(self) -> None:
+        """Its surface, and a picture of its normals from three sides."""
+        if not self._every:
+            return
+        began = time.monotonic()
+        with torch.no_grad():
+            shape = self._surfaces.near(0).shape()
+            cameras = orbit(torch.tensor([0.0, 45.0, 90.0])).to(shape.vertices.device)
+            images, _ = render_normals(shape.vertices, shape.triangles, cameras, (128, 128))
+        picture = torch.cat(list(images), dim=2).permute(1, 2, 0).cpu().numpy()
+        vertices, triangles = without_crumbs(shape.vertices.cpu().numpy(), shape.triangles.cpu().numpy())
+        surface = {"vertices": torch.from_numpy(vertices), "triangles": torch.from_numpy(triangles)}
+        self._job.show(encode_png(picture), surface)
+        now = time.monotonic()
+        self._due = now + max(2.0, 20 * (now - began))

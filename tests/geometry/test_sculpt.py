@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from id3d_engine.blender_scene.bundle import read_safetensors
 from id3d_engine.errors import Cancelled, InputError
 from id3d_engine.expressions import EXPRESSIONS, NEUTRAL
 from id3d_engine.geometry.fields import StartHead
@@ -140,13 +142,25 @@ def test_a_cancelled_job_goes_on_to_the_same_bytes(oracle, start, tmp_path):
     assert not same(whole, run(oracle, start, config, Job(seed=6)))
 
 
-def test_previews_are_announced(oracle, start, tmp_path):
-    heard = []
-    job = Job(tmp_path, listener=heard.append)
-    run(oracle, start, replace(SMALL, rounds=2, inner_steps=1, preview_every=2), job)
-    shown = [p.preview for p in heard if p.preview]
-    assert shown
-    assert (tmp_path / "sculpt_preview.png").read_bytes().startswith(b"\x89PNG")
+def test_whoever_listens_sees_the_head_grow_and_changes_nothing(oracle, start, tmp_path):
+    heard, config = [], replace(SMALL, rounds=2, inner_steps=1, preview_every=1)
+    run(oracle, start, config, Job(tmp_path / "alone"))
+    assert not (tmp_path / "alone" / "preview.png").exists()
+    followed = run(oracle, start, config, Job(tmp_path / "followed", listener=heard.append))
+    assert same(followed, run(oracle, start, config, Job()))
+    shown = [progress for progress in heard if progress.surface]
+    assert len(shown) >= 2 and shown[0].stage == "sculpt"
+    assert Path(shown[-1].preview).read_bytes().startswith(b"\x89PNG")
+    # Blender reads it without safetensors, and finds the finished neutral there.
+    arrays, _ = read_safetensors(Path(shown[-1].surface))
+    vertices, triangles = followed.surfaces["neutral"]
+    assert np.array_equal(arrays["vertices"], vertices) and np.array_equal(arrays["triangles"], triangles)
+
+
+def test_a_preview_that_cannot_be_written_stops_nothing(oracle, start, tmp_path):
+    job = Job(tmp_path / "work", listener=lambda progress: None)
+    job.folder = tmp_path / "gone"
+    run(oracle, start, replace(SMALL, rounds=0, preview_every=1), job)
 
 
 def test_every_expression_has_its_turn_and_the_neutral_more():
