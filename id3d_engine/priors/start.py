@@ -5,6 +5,10 @@ rest is what the embedding alone already says. Kernel ridge regression maps the 
 template's shape coefficients and to the appearance parameters; distillation then adds what it
 cannot know: expression, detail, text. A prior folder without `start.safetensors` starts from the
 mean head.
+
+Least squares answers doubt with the average: everybody would get some beard, some freckles and a
+middling skin. Appearance numbers are therefore mapped so that, over many people, they are spread as
+they are among the training heads: most have no beard at all.
 """
 
 from __future__ import annotations
@@ -18,14 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from ..assets.appearance import AppearanceParameters
+from ..assets.appearance import HAIR_STYLES, VECTOR_NAMES, AppearanceParameters
 from ..assets.hair import hair_offsets
 from ..errors import InputError
 from ..template import HeadTemplate
 
 START_FILE = "start.safetensors"
 FOLDS = 4
-NUMBERS = ("support", "weights", "bias")
+NUMBERS = ("support", "weights", "bias", "answered", "true")
+KNOTS = 33
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ class StartRegressor:
         support: (N, D) the training embeddings.
         weights: (N, T), with T = shape components + appearance numbers.
         bias: (T,), the training targets' mean.
+        answered: (K, A) quantiles of the appearance numbers (all but the hair styles' logits) that are
+            answered for people who were left out of the fit.
+        true: (K, A) the same quantiles of the training targets; `head` maps one to the other.
         gamma: See above.
         shape_size: How many of the T numbers are shape coefficients.
         encoder: Name of the encoder the embeddings came from.
@@ -63,6 +71,8 @@ class StartRegressor:
     support: NDArray[np.float32]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    answered: NDArray[np.float32]
+    true: NDArray[np.float32]
     gamma: float
     shape_size: int
     encoder: str
@@ -85,7 +95,10 @@ class StartRegressor:
                 f"{self.support.shape[1]} from the {self.encoder} encoder: make it again from the photos"
             )
         numbers = self.predict(embedding)
-        appearance = AppearanceParameters.from_vector(numbers[self.shape_size :])
+        look = numbers[self.shape_size :]
+        for i, (answered, true) in enumerate(zip(self.answered.T, self.true.T, strict=True)):
+            look[i] = np.interp(look[i], answered, true)
+        appearance = AppearanceParameters.from_vector(look)
         return start_head(template, numbers[: self.shape_size], appearance)
 
 
@@ -146,10 +159,17 @@ def fit_start(
         best = np.unravel_index(errors.argmin(), errors.shape)
         gamma, penalty = gammas[best[0]], penalties[best[1]]
     weights = _solve(kernel(x, x, gamma), y - y.mean(0), penalty)
+    continuous = slice(shape_size, shape_size + len(VECTOR_NAMES) - len(HAIR_STYLES))
+    looks = answers = y[:, continuous]
+    if len(names) >= FOLDS:
+        answers = _left_out(x, y, fold, gamma, penalty)[:, continuous]
+    steps = np.linspace(0, 1, KNOTS)
     return StartRegressor(
         x.astype(np.float32),
         weights.astype(np.float32),
         y.mean(0).astype(np.float32),
+        np.quantile(answers, steps, axis=0).astype(np.float32),
+        np.quantile(looks, steps, axis=0).astype(np.float32),
         gamma,
         shape_size,
         encoder,
@@ -176,6 +196,17 @@ def _held_out_errors(
             found = across @ _solve(gram, y[seen] - mean, penalty) + mean
             total[i] += float((((found - y[unseen]) ** 2) @ importance).sum())
     return total
+
+
+def _left_out(x: NDArray, y: NDArray, fold: NDArray, gamma: float, penalty: float) -> NDArray:
+    """(N, T) answers for each person from the others."""
+    found = np.zeros_like(y)
+    for k in range(FOLDS):
+        seen, unseen = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        mean = y[seen].mean(0)
+        weights = _solve(kernel(x[seen], x[seen], gamma), y[seen] - mean, penalty)
+        found[unseen] = kernel(x[unseen], x[seen], gamma) @ weights + mean
+    return found
 
 
 def save_start(regressor: StartRegressor, folder: Path) -> None:

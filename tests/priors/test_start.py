@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from id3d_engine.assets.appearance import VECTOR_NAMES, AppearanceParameters
+from id3d_engine.assets.appearance import HAIR_STYLES, VECTOR_NAMES, AppearanceParameters
 from id3d_engine.assets.sampler import sample_asset
 from id3d_engine.errors import InputError
 from id3d_engine.priors.start import (
@@ -128,7 +128,8 @@ def known():
     gram = kernel(embeddings.astype(float), embeddings.astype(float), 0.5)
     weights = np.linalg.solve(gram, targets - targets.mean(0)).astype(np.float32)
     bias = targets.mean(0).astype(np.float32)
-    regressor = StartRegressor(embeddings, weights, bias, 0.5, len(template.basis), "dlib")
+    same = np.linspace(-50, 50, 3, dtype=np.float32)[:, None].repeat(len(VECTOR_NAMES) - len(HAIR_STYLES), 1)
+    regressor = StartRegressor(embeddings, weights, bias, same, same, 0.5, len(template.basis), "dlib")
     return regressor, embeddings, assets
 
 
@@ -178,3 +179,22 @@ def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     (tmp_path / START_FILE).write_bytes(b"nothing")
     with pytest.raises(InputError, match="is no start regressor"):
         load_start(tmp_path)
+
+
+def test_appearances_are_as_varied_as_people() -> None:
+    """Least squares gives everybody a little of what few have; the head has it or has it not."""
+    random = np.random.default_rng(3)
+    template = load_template()
+    shape_size = len(template.basis)
+    x = random.normal(size=(400, 6)) * 0.3
+    beard = VECTOR_NAMES.index("beard")
+    y = np.zeros((400, shape_size + len(VECTOR_NAMES)))
+    has = x[:, 0] + 0.2 * random.normal(size=400) > 0.3  # about one in five
+    y[:, shape_size + beard] = np.where(has, 1.5, -2.0)
+    found = fit_start(x, y, np.arange(400), shape_size=shape_size, encoder="dlib", importance=(y.std(0) > 0))
+    new = random.normal(size=(60, 6)) * 0.3
+    answers = found.predict(new)[:, shape_size + beard]
+    assert ((answers > -1.9) & (answers < 1.4)).mean() > 0.3  # neither one nor the other
+    beards = np.array([found.head(row, template).appearance.beard for row in new])
+    assert ((beards < 0.02) | (beards > 0.85)).mean() > 0.9
+    assert 0.05 < (beards > 0.5).mean() < 0.45
