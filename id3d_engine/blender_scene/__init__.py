@@ -5,7 +5,9 @@ which imports bundles into an open scene. It is the one package of the engine th
 
     bundle.py    reads a bundle without torch or safetensors
     mesh.py      one mesh: quads and triangles, UVs, parts, shape keys
+    images.py    its maps, packed or beside the .blend
     material.py  Principled materials for skin, eyes and mouth
     head.py      bundle -> object in its own collection, with provenance
+    export.py    one head as glTF, FBX or USD (`formats.py`: their file names)
     stage.py     a camera and soft lights, in a collection of their own
 """

@@ -64,11 +64,11 @@ def read_bundle(folder: Path | str) -> Bundle:
         shape_keys = arrays.get("shape_keys", np.zeros((0, *vertices.shape), np.float32))
         bundle = Bundle(
             name=folder.name.removesuffix(".head") or "head",
-            vertices=vertices.astype(np.float32),
-            faces=faces.astype(np.int32),
-            uv=uv.astype(np.float32),
-            part=part.astype(np.uint8),
-            shape_keys=shape_keys.astype(np.float32),
+            vertices=vertices.astype(np.float32, copy=False),
+            faces=faces.astype(np.int32, copy=False),
+            uv=uv.astype(np.float32, copy=False),
+            part=part.astype(np.uint8, copy=False),
+            shape_keys=shape_keys.astype(np.float32, copy=False),
             names=names,
             textures={path.stem: path for path in sorted((folder / "textures").glob("*.png"))},
             info=info,

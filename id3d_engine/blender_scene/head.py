@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import bpy
 
 from .bundle import Bundle
+from .images import copy_maps
 from .material import build_materials
 from .mesh import build_mesh_object
 
 _INT32 = 2**31
 
 
-def build_head(bundle: Bundle, scene: bpy.types.Scene) -> bpy.types.Object:
+def build_head(bundle: Bundle, scene: bpy.types.Scene, maps_folder: Path | None = None) -> bpy.types.Object:
     """Add the head to `scene`; nothing else in the scene changes, selection included.
 
     The object stands at the origin, in metres, face to -Y. Its custom properties say where it comes
     from (`id3d_engine`, `id3d_seed`, `id3d_identity_sha256`, ...). Names may end in `.001` where
     they are taken: use the returned object.
+
+    Args:
+        bundle: What `read_bundle` gave.
+        scene: It gets the collection with the head.
+        maps_folder: Copy the maps there and refer to the copies; None packs them into the .blend.
+
+    Raises:
+        InputError: the maps cannot be copied; the scene is as it was.
     """
+    textures = bundle.textures
+    if maps_folder is not None:
+        textures = copy_maps(bundle.name, textures, maps_folder)
     head = build_mesh_object(bundle)
-    for material in build_materials(bundle.name, bundle.textures):
+    for material in build_materials(bundle.name, textures, pack=maps_folder is None):
         head.data.materials.append(material)
     for key, value in provenance(bundle.info).items():
         head[key] = value

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import bpy
 
+from .images import COLOUR_SPACES, load_image
 from .mesh import UV_MAP
 
-COLOUR_SPACES = {"albedo": "sRGB", "roughness": "Non-Color", "specular": "Non-Color", "normal": "Non-Color"}
 _SOCKETS = {"albedo": "Base Color", "roughness": "Roughness", "specular": "Specular IOR Level"}
 
 # Mean free paths of red, green and blue in Caucasian skin over the red one's 3.67 mm
@@ -53,30 +53,22 @@ SURFACES = (
 )
 
 
-def build_materials(name: str, textures: Mapping[str, Path]) -> list[bpy.types.Material]:
+def build_materials(
+    name: str, textures: Mapping[str, Path], *, pack: bool = True
+) -> list[bpy.types.Material]:
     """One material a part, in the order of `Bundle.part`; they share their images.
 
     Args:
         name: Prefix of the new data-blocks' names.
         textures: kind -> PNG file; a kind that is missing leaves the socket's value.
+        pack: Keep the files in the .blend; otherwise the images go on using them where they are.
     """
     images = {
-        kind: load_image(f"{name}_{kind}", textures[kind], kind) for kind in COLOUR_SPACES if kind in textures
+        kind: load_image(f"{name}_{kind}", textures[kind], kind, pack=pack)
+        for kind in COLOUR_SPACES
+        if kind in textures
     }
     return [_material(f"{name}_{surface.name}", surface, images) for surface in SURFACES]
-
-
-def load_image(name: str, path: Path, kind: str) -> bpy.types.Image:
-    """A new, packed image; neither it nor the .blend remembers where the file was."""
-    image = bpy.data.images.load(str(path.resolve()), check_existing=False)
-    image.name = name
-    image.colorspace_settings.name = COLOUR_SPACES[kind]
-    image.alpha_mode = "NONE"
-    image.pack()
-    image.filepath_raw = f"//{name}.png"
-    for packed in image.packed_files:
-        packed.filepath = f"//{name}.png"
-    return image
 
 
 def principled(material: bpy.types.Material) -> bpy.types.Node:

@@ -1,4 +1,4 @@
-"""Formats that Blender writes: .blend itself, and FBX and USD from it.
+"""Formats that Blender writes: .blend itself, FBX, USD and GLB.
 
 Blender's Python module runs in child processes: this package stays free of bpy, and a crash or a
 leak of Blender's ends with its process. `blend.py` is the one module that imports bpy.
@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import Id3dError, InputError, MissingDependency
+from ..blender_scene.bundle import read_bundle
+from ..blender_scene.formats import check_file_name
+from ..errors import Id3dError, MissingDependency
 
 # Only the head: the stage's lights and camera are for looking at it in Blender.
-_OPERATORS = {
-    "fbx": "export_scene.fbx(filepath=out, use_selection=True, use_mesh_modifiers=False, "
-    "path_mode='COPY', embed_textures=True)",
-    "usd": "wm.usd_export(filepath=out, selected_objects_only=True, export_shapekeys=True)",
-}
 _SCRIPT = """
-import sys, bpy
-source, out = sys.argv[-2:]
-bpy.ops.wm.open_mainfile(filepath=source)
-head = bpy.context.view_layer.objects.active
-for thing in bpy.context.view_layer.objects:
-    thing.select_set(thing == head)
-bpy.ops.{operator}
+import sys
+from pathlib import Path
+import bpy
+from {engine}.blender_scene.bundle import read_bundle
+from {engine}.blender_scene.export import export_head
+from {engine}.blender_scene.head import build_head
+
+bundle, out, kind = sys.argv[1:]
+bpy.ops.wm.read_factory_settings(use_empty=True)
+head = build_head(read_bundle(bundle), bpy.context.scene)
+export_head(bpy.context, head, Path(out), kind)
 """
+_ENGINE = __package__.rpartition(".")[0]
 
 
 def write_blend(bundle: Path, out: Path) -> Path:
@@ -43,23 +44,18 @@ def write_blend(bundle: Path, out: Path) -> Path:
 
 
 def convert(bundle: Path, out: Path, kind: str) -> Path:
-    """Write a bundle as FBX or USD, by way of a .blend file.
+    """Write a bundle as FBX, USD or, by Blender's own exporter, GLB.
 
-    USD writes its textures into a folder beside the file; FBX embeds them.
+    USD writes its textures into a folder beside the file; the others embed them.
 
     Raises:
-        InputError: another kind, or a USD file whose name USD does not take.
+        InputError: another kind, a file name that does not fit it, or `bundle` is not a usable bundle.
         MissingDependency, Id3dError: see `write_blend`.
     """
-    if kind not in _OPERATORS:
-        raise InputError(f"Blender cannot be asked for {kind!r} here: choose one of {', '.join(_OPERATORS)}")
-    if kind == "usd" and out.suffix not in (".usd", ".usda", ".usdc", ".usdz"):
-        raise InputError(f"{out} is no USD file name: end it in .usd, .usda, .usdc or .usdz")
+    check_file_name(out, kind)
     require_bpy()
-    with tempfile.TemporaryDirectory(prefix="id3d-") as folder:
-        blend = write_blend(bundle, Path(folder) / f"{bundle.stem}.blend")
-        script = _SCRIPT.format(operator=_OPERATORS[kind])
-        _run(["-c", script, str(blend), str(out.resolve())], out)
+    read_bundle(bundle)  # here, because its errors are better sentences than the child's last line
+    _run(["-c", _SCRIPT.format(engine=_ENGINE), str(bundle), str(out.resolve()), kind], out)
     return out
 
 
