@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import bpy
 
-from . import panel, panel_expressions, preferences, properties
+from . import panel, panel_expressions, poller, preferences, properties
 from .animation import settings as expression_settings
-from .operators import check_engine, expressions, generate_head, import_head, photos
+from .operators import check_engine, expressions, generate_head, import_head, photos, support
+from .operators import setup_engine as setting_up  # `setup_engine` here is the module without bpy
 
 # Properties first: the others point to them.
 _MODULES = (
@@ -30,6 +31,8 @@ _MODULES = (
     generate_head,
     import_head,
     check_engine,
+    setting_up,
+    support,
     expressions,
     panel,
     panel_expressions,
@@ -49,6 +52,8 @@ def register() -> None:
 def unregister() -> None:
     """Undo `register`, in reverse; a running engine is stopped."""
     generate_head.stop()
+    setting_up.stop()
+    poller.stop()
     import_head.detach()
     expression_settings.detach()
     properties.detach()

@@ -11,30 +11,52 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PICTURE = ROOT / "examples" / "portrait.jpg"
 
 # What `python -m id3d_engine generate ...` looks like from outside, without its minutes of work: it
 # takes the same command line, prints the same lines, and copies a finished bundle.
 _ENGINE = """#!{python}
-import json, shutil, signal, sys, time
+import json, os, shutil, signal, sys, threading, time
 arguments = sys.argv[1:]
 assert arguments[:3] == ["-m", "id3d_engine", "generate"], arguments
 options = dict(zip(arguments, arguments[1:]))
-def say(stage, step, steps, message=""):
+text = next((a.removeprefix("--text=") for a in arguments if a.startswith("--text=")), "")
+work = options["--out"] + ".partial"
+def say(stage, step, steps, message="", **files):
     print(json.dumps(dict(stage=stage, step=step, steps=steps, elapsed_s=1.0, eta_s=9.0,
-                          message=message, preview="")), flush=True)
+                          message=message, preview="") | files), flush=True)
 def stop(number, frame):
     print("id3d: cancelled; run the same command with --resume", file=sys.stderr)
     sys.exit(130)
-signal.signal(signal.SIGTERM, stop)
+def watch():
+    while os.read(0, 64):
+        pass
+    if text != "DEAF":
+        os._exit(130)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if text == "DEAF" else stop)
+if os.environ.get("ID3D_STOP_AT_END_OF_INPUT"):
+    threading.Thread(target=watch, daemon=True).start()
 print("a library that prints")
 say("note", 0, 0, "two faces; the larger was taken")
-say("sculpt", 3, 12)
-if "--text=FAIL" in arguments:
+if text == "FAIL":
     print("a warning\\nid3d: no face was found in me.jpg: use a sharp photo", file=sys.stderr)
     sys.exit(2)
-if "--text=WAIT" in arguments:
+os.makedirs(work, exist_ok=True)
+with open(work + "/request.json", "w") as file:
+    file.write(text)
+say("sculpt", 3, 12)
+if text == "LIVE" and "--resume" not in arguments:
+    import numpy as np
+    from safetensors.numpy import save_file
+    for step in range(1, 4):
+        surface = work + "/surface.safetensors"
+        vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 0, step], [0, 1, 0]], np.float32)
+        save_file(dict(vertices=vertices, triangles=np.array([[0, 1, 2], [0, 2, 3]], np.int32)), surface)
+        say("sculpt", 3 + step, 12, surface=surface, preview={picture!r})
+if text in ("WAIT", "DEAF", "LIVE") and "--resume" not in arguments:
     time.sleep(30)
 shutil.copytree({bundle!r}, options["--out"])
+shutil.rmtree(work)
 say("done", 1, 1)
 """
 
@@ -49,7 +71,7 @@ def engine(bundle, tmp_path) -> Path:
     if sys.platform == "win32":
         pytest.skip("needs executable scripts")
     path = tmp_path / "engine"
-    path.write_text(_ENGINE.format(python=sys.executable, bundle=str(bundle)))
+    path.write_text(_ENGINE.format(python=sys.executable, bundle=str(bundle), picture=str(PICTURE)))
     path.chmod(0o755)
     return path
 
@@ -68,7 +90,7 @@ def blender_ext() -> Path:
 def extension_zip(blender_ext, tmp_path_factory) -> Path:
     """Built from what ships, without the weights that other tests may be rewriting."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("blender_manifest.toml", "__init__.py", "blender_addon", "id3d_engine"):
+    for name in ("blender_manifest.toml", "__init__.py", "pyproject.toml", "blender_addon", "id3d_engine"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, source / name, **({"ignore": _ignored} if (ROOT / name).is_dir() else {}))
     target = tmp_path_factory.mktemp("zip") / "id3d.zip"

@@ -24,13 +24,13 @@ def test_manifest_passes_blenders_own_validator(extension_zip, blender_ext):
 def test_manifest_agrees_with_the_engine():
     manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text())
     assert manifest["version"] == __version__
-    assert list(manifest["permissions"]) == ["files"]
+    assert list(manifest["permissions"]) == ["files", "network", "clipboard"]
 
 
 def test_zip_carries_code_and_nothing_else(extension_zip):
     names = zipfile.ZipFile(extension_zip).namelist()
     assert {name.split("/")[0] for name in names} == {
-        "blender_manifest.toml", "__init__.py", "blender_addon", "id3d_engine",
+        "blender_manifest.toml", "__init__.py", "pyproject.toml", "blender_addon", "id3d_engine",
     }  # fmt: skip
     assert "id3d_engine/blender_scene/mesh.py" in names
 
