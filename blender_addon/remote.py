@@ -245,7 +245,7 @@ def generate(client: Client, options: argparse.Namespace) -> None:
         RemoteError: it failed; the text says why.
         KeyboardInterrupt: it was stopped; the server was told.
     """
-    work = options.out.with_name(f"{options.out.name}.remote")
+    work = options.out.with_name(f"{options.out.name}.partial")
     if options.out.exists() and not options.overwrite:
         raise RemoteInputError(f"{options.out} is there already: choose another name")
     work.mkdir(parents=True, exist_ok=True)

@@ -9,15 +9,15 @@ from .errors import InputError
 if TYPE_CHECKING:
     import torch
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "no", "bf16", "fp16")
 
 
 def pick(name: str = "auto") -> torch.device:
-    """`auto` is CUDA where torch finds a device, else the CPU.
+    """`auto` is CUDA where torch finds a device, else the CPU; `mps`, a Mac's GPU, has to be asked for.
 
     Raises:
-        InputError: an unknown name, or CUDA is asked for and torch finds none.
+        InputError: an unknown name, or a GPU is asked for and torch finds none.
     """
     import torch
 
@@ -28,6 +28,10 @@ def pick(name: str = "auto") -> torch.device:
         raise InputError(
             "torch finds no CUDA device: use --device cpu, or install a CUDA build of torch and its driver"
         )
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise InputError("torch finds no Apple GPU: use --device cpu, or a Mac with macOS 14 or newer")
+        return torch.device("mps")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 

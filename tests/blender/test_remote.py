@@ -197,7 +197,7 @@ def test_an_identity_goes_out_and_a_head_comes_back(server, start, person, parts
     assert server.ranges == ["", "bytes=5000-"], "a broken download goes on where it was"
     head = tmp_path / "anna.head"
     assert {name: (head / name).read_bytes() for name in parts} == parts
-    assert not (tmp_path / "anna.head.remote").exists()
+    assert not (tmp_path / "anna.head.partial").exists()
 
 
 def test_photos_stay_here_unless_allowed(server, start, tmp_path):
