@@ -3,6 +3,9 @@
     properties.py    the scene's settings and the window manager's progress
     preferences.py   which Python runs the engine, where heads are kept
     engine.py        the engine as a child process; knows nothing of bpy
+    job.py           the running job, followed by a timer; job_notes.py: what was asked for
+    live_head.py     the head in the viewport while it is being made
+    history.py       earlier heads and stopped jobs; pictures.py: icons of picture files
     operators/       generate_head, import_head, photos, check_engine, expressions
     heads.py         what a head is
     animation/       expressions and their animation
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import panel, panel_expressions, poller, preferences, properties
+from . import job, panel, panel_expressions, poller, preferences, properties
 from .animation import settings as expression_settings
 from .operators import check_engine, expressions, generate_head, import_head, photos, support
 from .operators import setup_engine as setting_up  # `setup_engine` here is the module without bpy
@@ -47,11 +50,12 @@ def register() -> None:
     properties.attach()
     expression_settings.attach()
     import_head.attach()
+    job.attach()
 
 
 def unregister() -> None:
     """Undo `register`, in reverse; a running engine is stopped."""
-    generate_head.stop()
+    job.detach()
     setting_up.stop()
     poller.stop()
     import_head.detach()

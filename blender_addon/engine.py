@@ -7,136 +7,181 @@ them. Nothing here imports bpy, so no rule about threads and bpy can be broken.
 from __future__ import annotations
 
 import json
-import os
-import queue
 import subprocess
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .child import CANCELLED, Child, clean_environment
+
+__all__ = ["CANCELLED", "EngineRun", "claim_name", "describe", "generate_arguments", "run_doctor"]
+
 # The folder that holds id3d_engine/; the child finds the engine there, whatever else is installed.
 ROOT = Path(__file__).resolve().parents[1]
-CANCELLED = 130
-_LONGEST_REASON = 400
+# Cancel: the engine is asked; so many seconds later told; so many later ended. It keeps its checkpoints.
+_PATIENCE_S = (1.2, 0.3)
+_STAGES = {
+    "sculpt": "1 of 4: Shape",
+    "wrap": "2 of 4: Mesh",
+    "polish": "3 of 4: Expressions",
+    "paint": "4 of 4: Skin",
+}
+
+Event = dict[str, Any]
 
 
-class EngineRun:
-    """One `python -m id3d_engine ...`.
+class EngineRun(Child):
+    """One run of the engine. It ends when asked, and when Blender does, however that happens.
 
     Args:
-        python: The interpreter, which has the engine's packages.
-        arguments: The command line after `id3d`.
+        command: `python -m id3d_engine` or what stands for it, and the command line of `id3d`.
         cache: A writable folder for compiled code; the extension's own folder stays as installed.
         log: Where standard error goes.
+        prepare: Called with every event on the reader's thread: the place to read the files it names.
+        environment: Variables besides the engine's own.
 
     Raises:
-        OSError: the interpreter cannot be started.
+        OSError: the command cannot be started.
     """
 
-    def __init__(self, python: str, arguments: Sequence[str], cache: Path, log: Path) -> None:
-        self.log = log
-        self.cancelled = False
-        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
-        with log.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [python, "-m", "id3d_engine", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=cache,
-                env=_environment(cache),
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def events(self) -> list[dict[str, Any]]:
-        """The progress objects that came in since the last call."""
-        found = []
-        while not self._events.empty():
-            found.append(self._events.get())
-        return found
+    def __init__(
+        self,
+        command: Sequence[str],
+        cache: Path,
+        log: Path,
+        prepare: Callable[[Event], None] = lambda event: None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._prepare = prepare
+        self._ended_s: float | None = None
+        super().__init__(command, _environment(cache) | dict(environment or {}), cache, log)
 
     def poll(self) -> int | None:
-        """The exit code, or None while the engine runs."""
-        return None if self._reader.is_alive() else self._process.poll()
-
-    def wait(self) -> int:
-        """Block until the engine ends; returns the exit code."""
-        self._reader.join()
-        return self._process.wait()
+        """The exit code, or None while the engine runs or has said things that were not read yet."""
+        code = self._process.poll()
+        if code is not None and self._reader.is_alive():
+            # Another process may have inherited its output and keep it open for ever.
+            self._ended_s = self._ended_s or time.monotonic()
+            return code if time.monotonic() - self._ended_s > 1.0 else None
+        return code
 
     def cancel(self) -> None:
-        """Ask the engine to stop (it keeps a checkpoint); asked again, stop it at once."""
-        if self._process.poll() is None:
-            if self.cancelled:
-                self._process.kill()
-            else:
-                self._process.terminate()
+        """Have the engine stop within two seconds, without waiting; asked again, at once."""
+        if self.cancelled:
+            self.kill()
+            return
         self.cancelled = True
+        threading.Thread(target=self._stop, daemon=True).start()
+
+    def kill(self) -> None:
+        """End the engine now; its checkpoints are whole."""
+        self._process.kill()
 
     def reason(self) -> str:
-        """Why it failed: the last line of its standard error."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("id3d: ")[:_LONGEST_REASON] if lines else "the engine gave no reason"
+        """Why it failed: the last line of its standard error, or the signal that ended it."""
+        code = self._process.returncode
+        if code is not None and code < 0:
+            return (
+                f"The engine was ended from outside (signal {-code}), perhaps because memory ran out: "
+                "close other programs, then press Resume"
+            )
+        reason = super().reason()
+        if "ModuleNotFoundError" in reason or "No module named" in reason:
+            return f"This Python lacks the engine's packages ({reason.partition(';')[0]}): set up the engine"
+        return reason
+
+    def _stop(self) -> None:
+        with suppress(OSError):
+            self._process.stdin.close()
+        for seconds, insist in zip(_PATIENCE_S, (self._process.terminate, self._process.kill), strict=True):
+            try:
+                self._process.wait(seconds)
+                return
+            except subprocess.TimeoutExpired:
+                insist()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
         for line in self._process.stdout:
             try:
                 event = json.loads(line)
             except ValueError:
                 continue  # a library's own chatter
             if isinstance(event, dict) and "stage" in event:
+                self._prepare(event)
                 self._events.put(event)
         self._process.wait()
 
 
 def _environment(cache: Path) -> dict[str, str]:
-    environment = {
-        key: value for key, value in os.environ.items() if key not in ("PYTHONHOME", "PYTHONSTARTUP")
-    }
-    return environment | {
-        "PYTHONPATH": str(ROOT),
-        "PYTHONPYCACHEPREFIX": str(cache / "pycache"),
-        "PYTHONSAFEPATH": "1",
-        "NUMBA_CACHE_DIR": str(cache / "compiled"),
-        "PYTHONIOENCODING": "utf-8",
-        "PYTHONUNBUFFERED": "1",
-    }
+    return clean_environment(
+        PYTHONPATH=str(ROOT),
+        PYTHONPYCACHEPREFIX=str(cache / "pycache"),
+        NUMBA_CACHE_DIR=str(cache / "compiled"),
+        ID3D_STOP_AT_END_OF_INPUT="1",
+    )
 
 
-def generate_arguments(photos: Sequence[str], out: Path, *, text: str, preset: str, seed: int) -> list[str]:
+def generate_arguments(
+    photos: Sequence[str],
+    out: Path,
+    *,
+    text: str,
+    preset: str,
+    seed: int,
+    expressions: str = "all",
+    resume: bool = False,
+) -> list[str]:
     """The command line of `id3d generate`; a single `.id` file is an identity instead of photos."""
-    identity = len(photos) == 1 and photos[0].endswith(".id")
+    identity = len(photos) == 1 and photos[0].lower().endswith(".id")
     source = ["--id", *photos] if identity else [*photos]
     options = ["--out", str(out), "--preset", preset, "--seed", str(seed), "--progress", "json"]
+    options += ["--expressions", expressions]
     if text.strip():
         options += [f"--text={text.strip()}"]
+    if resume:
+        options += ["--resume"]
     return ["generate", *options, *source]
 
 
-def describe(event: dict[str, Any]) -> tuple[float, str]:
+def describe(event: Event) -> tuple[float, str]:
     """A progress object as a fraction in [0, 1] and a line for people."""
     step, steps = int(event.get("step", 0)), int(event.get("steps", 0))
     fraction = min(max(step / steps, 0.0), 1.0) if steps else 0.0
-    line = f"{str(event['stage']).replace('_', ' ').capitalize()} {step}/{steps}"
+    stage = str(event["stage"])
+    line = f"{_STAGES.get(stage, stage.replace('_', ' ').capitalize())} {step}/{steps}"
     left = float(event.get("eta_s", 0.0))
     if left >= 1:
         line += f", {left:.0f} s left" if left < 90 else f", {left / 60:.0f} min left"
     return fraction, line
 
 
-def next_free(folder: Path, stem: str) -> Path:
-    """`folder/stem-001.head`, or the first number that is free."""
+def claim_name(folder: Path, stem: str) -> Path:
+    """`folder/stem-001.head`, or the first number that is free, and from now on taken.
+
+    The name is claimed by making the folder of its checkpoints, which only one process can do.
+
+    Raises:
+        OSError: the folder cannot be made there.
+    """
     number = 1
-    while (path := folder / f"{stem}-{number:03d}.head").exists():
+    while True:
+        path = folder / f"{stem}-{number:03d}.head"
+        if not path.exists():
+            with suppress(FileExistsError):
+                partial(path).mkdir(parents=True)
+                return path
         number += 1
-    return path
 
 
-def run_doctor(python: str, cache: Path, timeout_s: float = 180.0) -> dict[str, Any]:
+def partial(out: Path) -> Path:
+    """Where the engine keeps the checkpoints of a head until it is complete."""
+    return out.with_name(out.name + ".partial")
+
+
+def run_doctor(python: str, cache: Path, timeout_s: float = 180.0) -> Event:
     """`id3d doctor --json`.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import bpy
 from bpy.props import (
+    BoolProperty,
     CollectionProperty,
     EnumProperty,
     FloatProperty,
@@ -15,6 +16,22 @@ PRESETS = (
     ("standard", "Standard", "More steps and larger maps"),
     ("high", "High", "For a GPU: all the detail that the prior has"),
 )
+# The engine's 13 expressions, in its order.
+EXPRESSIONS = (
+    ("mouth_stretch", "Mouth Stretch", "Mouth wide open, jaw dropped"),
+    ("smile", "Smile", "A smile with the mouth closed"),
+    ("brow_lower", "Brow Lower", "Brows lowered and drawn together"),
+    ("brow_raiser", "Brow Raiser", "Brows raised high"),
+    ("anger", "Anger", "Brows down, nose wrinkled, lips pressed"),
+    ("jaw_left", "Jaw Left", "Jaw shifted to the left"),
+    ("jaw_right", "Jaw Right", "Jaw shifted to the right"),
+    ("lip_puckerer", "Lip Puckerer", "Lips puckered as for a kiss"),
+    ("lip_funneler", "Lip Funneler", "Lips in an open, round O"),
+    ("sadness", "Sadness", "Inner brows raised, corners of the mouth down"),
+    ("grin", "Grin", "A broad grin that shows the teeth"),
+    ("cheek_blowing", "Cheek Blowing", "Cheeks puffed out"),
+    ("eyes_closed", "Eyes Closed", "Both eyes closed"),
+)
 
 
 class ID3D_PG_photo(bpy.types.PropertyGroup):
@@ -27,19 +44,42 @@ class ID3D_PG_settings(bpy.types.PropertyGroup):
     """The next head's settings, one a scene."""
 
     photos: CollectionProperty(type=ID3D_PG_photo)
-    active_photo: IntProperty()
+    active_photo: IntProperty(name="Active Photo", options={"HIDDEN"})
     text: StringProperty(
         name="Text", description="What the photos do not say, for example: with short curly hair"
     )
     preset: EnumProperty(name="Preset", items=PRESETS, default="draft", description="Time against quality")
     seed: IntProperty(name="Seed", min=0, description="The same seed and photos give the same head")
+    all_expressions: BoolProperty(
+        name="All 13 Expressions", default=True, description="Off: choose them; fewer take less time"
+    )
+    chosen: EnumProperty(
+        name="Expressions",
+        items=EXPRESSIONS,
+        options={"ENUM_FLAG"},
+        default={"smile", "eyes_closed"},
+        description="Sculpted for this person; the 52 ARKit shapes are always there",
+    )
+
+    def expressions(self) -> str:
+        """The chosen ones as the engine takes them: `all`, or names with commas between them."""
+        if self.all_expressions:
+            return "all"
+        return ",".join(name for name, *_ in EXPRESSIONS if name in self.chosen)
+
+    def choose(self, names: str) -> None:
+        """Take back what `expressions` gave; names that this version does not know are left out."""
+        known = [name for name, *_ in EXPRESSIONS]
+        chosen = set(known if names == "all" else names.split(",")) & set(known)
+        self.all_expressions = len(chosen) == len(known)
+        self.chosen = chosen
 
 
 class ID3D_PG_progress(bpy.types.PropertyGroup):
-    """The running job, for drawing."""
+    """The running job, for drawing and for scripts: `text` is empty while none runs."""
 
-    fraction: FloatProperty(min=0.0, max=1.0)
-    text: StringProperty()
+    fraction: FloatProperty(name="Fraction of This Stage", min=0.0, max=1.0)
+    text: StringProperty(name="Progress")
 
 
 CLASSES = (ID3D_PG_photo, ID3D_PG_settings, ID3D_PG_progress)

@@ -1,37 +1,29 @@
 """Generate Head from ID: run the engine, then import what it made.
 
 `execute` runs to the end and is what scripts and background Blender call; `invoke` starts the same
-child process and follows it with a timer, so that Blender stays usable.
+child process and lets `job` follow it, so that Blender stays usable.
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from ..engine import CANCELLED, EngineRun, describe, generate_arguments, next_free
-from ..preferences import engine_python, heads_folder, user_folder
+from .. import history, job
+from ..engine import claim_name, partial
+from ..job_notes import Busy, Notes, Request
+from ..preferences import heads_folder, user_folder
 from ..properties import PRESETS
 
-# One job at a time: two would fight for the same cores or the same GPU.
-_running: EngineRun | None = None
 
-
-class ID3D_OT_generate_head(bpy.types.Operator):
-    """Make a head with expressions from photos of one person"""
-
-    bl_idname = "id3d.generate_head"
-    bl_label = "Generate Head from ID"
-    bl_options = {"REGISTER"}  # noqa: RUF012 (undo belongs to the import at the end)
-
-    photos: StringProperty(name="Photos", description="Paths, one a line; empty: the panel's list")
-    text: StringProperty(name="Text", description="What the photos do not say")
-    preset: EnumProperty(name="Preset", items=PRESETS, default="draft")
-    seed: IntProperty(name="Seed", min=0)
+class _Making:
+    """What starting and resuming have in common."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if _running is not None:
+        if job.current is not None:
             cls.poll_message_set("A head is being made: wait for it, or cancel it")
         elif context.mode != "OBJECT":
             cls.poll_message_set("Switch to Object Mode to add a head")
@@ -40,95 +32,135 @@ class ID3D_OT_generate_head(bpy.types.Operator):
         return False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        run = self._start(context)
-        if run is None:
+        started = self._start(context)
+        if started is None:
             return {"CANCELLED"}
-        code = run.wait()
-        self._note(run.events())
-        return self._finish(context, run, code)
+        try:
+            code = started.run.wait()
+        except KeyboardInterrupt:
+            started.run.kill()
+            code = started.run.wait()
+        started.listen()
+        outcome = started.end(code)
+        history.forget()
+        for sentence in started.notes:
+            self.report({"INFO"}, sentence)
+        if outcome.kind == job.READY:
+            # With undo, so that one step takes the head away again.
+            return bpy.ops.id3d.import_head("EXEC_DEFAULT", True, directory=outcome.request.out)
+        failed = outcome.kind == job.FAILED
+        self.report({"ERROR" if failed else "INFO"}, f"{outcome.sentence} (log: {outcome.log})")
+        return {"CANCELLED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        global _running
-        run = self._start(context)
-        if run is None:
+        if bpy.app.background:
+            return self.execute(context)
+        started = self._start(context)
+        if started is None:
             return {"CANCELLED"}
-        _running = self._run = run
-        progress = context.window_manager.id3d
-        progress.fraction, progress.text = 0.0, "Starting the engine"
-        self._timer = context.window_manager.event_timer_add(0.25, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        job.follow(started)
+        return {"FINISHED"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        events = self._run.events()
-        self._note(events)
-        steps = [event for event in events if event["stage"] != "note"]
-        if steps:
-            progress = context.window_manager.id3d
-            progress.fraction, progress.text = describe(steps[-1])
-        _redraw(context)
-        code = self._run.poll()
-        if code is None:
-            return {"RUNNING_MODAL"}
-        self._clean_up(context)
-        return self._finish(context, self._run, code)
+    def _begin(self, context: bpy.types.Context, request: Request, *, resume: bool) -> job.Job | None:
+        missing = [path for path in request.photos if not Path(path).is_file()]
+        if missing:
+            return self._refuse(f"There is no file {missing[0]}: check the path, or put it back")
+        try:
+            return job.start(context, request, resume=resume)
+        except Busy:
+            return self._refuse(f"{request.name} is being made by another Blender: wait for that one")
+        except OSError as error:
+            return self._refuse(f"The engine cannot be started ({error}): check ID3D's preferences", "check")
 
-    def cancel(self, context: bpy.types.Context) -> None:
-        """Blender drops modal operators when another file is opened."""
-        self._run.cancel()
-        self._clean_up(context)
+    def _refuse(self, sentence: str, fix: str = "") -> None:
+        self.report({"ERROR"}, sentence)
+        job.conclude(job.Outcome(job.FAILED, sentence, fix="id3d.check_engine" if fix else ""))
 
-    def _start(self, context: bpy.types.Context) -> EngineRun | None:
+
+class ID3D_OT_generate_head(_Making, bpy.types.Operator):
+    """Make a head with expressions from photos of one person"""
+
+    bl_idname = "id3d.generate_head"
+    bl_label = "Generate Head from ID"
+    bl_options = {"REGISTER"}  # noqa: RUF012 (undo belongs to the import at the end)
+
+    photos: StringProperty(name="Photos", description="Paths, one a line; empty: the panel's list")
+    text: StringProperty(name="Text", description="What the photos do not say")
+    preset: EnumProperty(name="Preset", items=PRESETS, default="draft", description="Time against quality")
+    expressions: StringProperty(
+        name="Expressions", default="all", description="All, or names with commas between them"
+    )
+    seed: IntProperty(name="Seed", min=0, description="The same seed and photos give the same head")
+
+    def _start(self, context: bpy.types.Context) -> job.Job | None:
         listed = [photo.path for photo in context.scene.id3d.photos]
         photos = [str(Path(bpy.path.abspath(path)).resolve()) for path in self.photos.splitlines() or listed]
-        missing = [path for path in photos if not Path(path).is_file()]
-        if not photos or missing:
-            what = f"there is no file {missing[0]}: check the path" if missing else "add a photo first"
-            self.report({"ERROR"}, what[0].upper() + what[1:])
-            return None
+        if not photos:
+            return self._refuse("Add a photo first")
+        if not self.expressions:
+            return self._refuse("Choose at least one expression")
+        if missing := [path for path in photos if not Path(path).is_file()]:
+            return self._refuse(f"There is no file {missing[0]}: check the path")
+        if len(photos) > 1 and any(path.lower().endswith(".id") for path in photos):
+            return self._refuse("A saved identity stands for all photos: keep either it or the photos")
         try:
-            folder = heads_folder(context)
-            folder.mkdir(parents=True, exist_ok=True)
-            self._out = next_free(folder.resolve(), "head")
-            arguments = generate_arguments(
-                photos, self._out, text=self.text, preset=self.preset, seed=self.seed
-            )
-            log = user_folder("logs") / "last_run.log"
-            return EngineRun(engine_python(context), arguments, user_folder("cache"), log)
+            out = claim_name(heads_folder(context).resolve(), "head")
         except OSError as error:
-            self.report({"ERROR"}, f"The engine cannot be started ({error}): check ID3D's preferences")
-            return None
+            return self._refuse(f"The heads folder cannot be written ({error}): choose another one")
+        settings = (self.text, self.preset, self.expressions, self.seed)
+        return self._begin(context, Request(str(out), tuple(photos), *settings), resume=False)
 
-    def _note(self, events: list[dict]) -> None:
-        for event in events:
-            if event["stage"] == "note":
-                self.report({"INFO"}, event.get("message", ""))
 
-    def _finish(self, context: bpy.types.Context, run: EngineRun, code: int) -> set[str]:
-        if run.cancelled or code == CANCELLED:
-            self.report({"INFO"}, "Cancelled; nothing was added to the scene")
+class ID3D_OT_resume(_Making, bpy.types.Operator):
+    """Go on with a stopped job from its last checkpoint, at most some seconds before it stopped"""
+
+    bl_idname = "id3d.resume"
+    bl_label = "Resume"
+    bl_options = {"REGISTER"}  # noqa: RUF012
+
+    out: StringProperty(name="Head", description="The NAME.head that was being made", subtype="DIR_PATH")
+
+    def _start(self, context: bpy.types.Context) -> job.Job | None:
+        request = _stopped(self.out)
+        if request is None:
+            return self._refuse("There is nothing to resume: generate the head again")
+        return self._begin(context, request, resume=True)
+
+
+class ID3D_OT_discard(bpy.types.Operator):
+    """Delete what a stopped job has done so far; it cannot be resumed any more"""
+
+    bl_idname = "id3d.discard"
+    bl_label = "Discard"
+    bl_options = {"REGISTER"}  # noqa: RUF012
+
+    out: StringProperty(name="Head", description="The NAME.head that was being made", subtype="DIR_PATH")
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        request = _stopped(self.out)
+        if request is None:
+            self.report({"ERROR"}, "There is no stopped job of that name")
             return {"CANCELLED"}
-        if code != 0:
-            self.report({"ERROR"}, f"{run.reason()} (log: {run.log})")
+        notes = Notes(user_folder("jobs"))
+        try:
+            lock = notes.lock(request)
+        except Busy:
+            self.report({"ERROR"}, f"{request.name} is being made: cancel it first")
             return {"CANCELLED"}
-        if context.mode != "OBJECT":
-            self.report({"WARNING"}, f"The head is ready: import {self._out} in Object Mode")
-            return {"FINISHED"}
-        # With undo, so that one step takes the head away again.
-        return bpy.ops.id3d.import_head("EXEC_DEFAULT", True, directory=str(self._out))
-
-    def _clean_up(self, context: bpy.types.Context) -> None:
-        global _running
-        context.window_manager.event_timer_remove(self._timer)
-        context.window_manager.id3d.text = ""
-        _running = None
-        _redraw(context)
+        notes.discard(request)
+        lock.release()
+        job.forget()
+        history.forget()
+        if partial(Path(request.out)).exists():
+            self.report({"WARNING"}, f"{partial(Path(request.out))} could not be deleted whole")
+        return {"FINISHED"}
 
 
 class ID3D_OT_cancel(bpy.types.Operator):
-    """Stop after the current step; press again to stop at once"""
+    """Stop within two seconds and keep what is done for Resume; press again to stop at once"""
 
     bl_idname = "id3d.cancel"
     bl_label = "Cancel"
@@ -136,30 +168,64 @@ class ID3D_OT_cancel(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return _running is not None
+        if job.current is None:
+            cls.poll_message_set("No head is being made")
+        return job.current is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        stop()
-        context.window_manager.id3d.text = "Stopping after this step"
+        job.current.run.cancel()
+        job.current.line = "Stopping"
+        job.redraw()
         return {"FINISHED"}
 
 
-CLASSES = (ID3D_OT_generate_head, ID3D_OT_cancel)
+class ID3D_OT_dismiss(bpy.types.Operator):
+    """Take this message away"""
+
+    bl_idname = "id3d.dismiss"
+    bl_label = "Dismiss"
+    bl_options = {"INTERNAL"}  # noqa: RUF012
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        job.forget()
+        return {"FINISHED"}
 
 
-def running() -> bool:
-    """Whether a head is being made."""
-    return _running is not None
+class ID3D_OT_open_log(bpy.types.Operator):
+    """Open what the engine said in the last job"""
+
+    bl_idname = "id3d.open_log"
+    bl_label = "Open Log"
+    bl_options = {"INTERNAL"}  # noqa: RUF012
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if job.last is None or job.last.log is None:
+            cls.poll_message_set("There is no log: no job has run yet")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if not job.last.log.is_file():
+            self.report({"ERROR"}, f"{job.last.log} is gone")
+            return {"CANCELLED"}
+        return bpy.ops.wm.path_open(filepath=str(job.last.log))
 
 
-def stop() -> None:
-    """Ask a running engine to stop."""
-    if _running is not None:
-        _running.cancel()
+CLASSES = (
+    ID3D_OT_generate_head,
+    ID3D_OT_resume,
+    ID3D_OT_discard,
+    ID3D_OT_cancel,
+    ID3D_OT_dismiss,
+    ID3D_OT_open_log,
+)
 
 
-def _redraw(context: bpy.types.Context) -> None:
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+def _stopped(out: str) -> Request | None:
+    """The stopped job that makes `out`; with nothing named, the newest."""
+    notes = Notes(user_folder("jobs"))
+    if not out:
+        return next(iter(notes.unfinished()), None)
+    request = notes.read(bpy.path.abspath(out).rstrip("/\\"))
+    return request if request is not None and request.resumable() else None

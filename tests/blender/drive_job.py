@@ -1,0 +1,192 @@
+"""Runs in a process of its own: jobs that are followed, cancelled, killed, resumed; prints facts.
+
+    python drive_job.py ZIP ENGINE PHOTO FOLDER
+
+ENGINE stands for the engine's Python (see conftest.py), FOLDER takes .blend files. Timers do not run
+in a script, so `follow` calls the job's tick as Blender's main loop would.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import bpy
+
+ZIP, ENGINE, PHOTO, FOLDER = sys.argv[1:]
+EXTENSION = "bl_ext.user_default.id3d"
+facts: dict = {}
+
+
+def start(text: str) -> None:
+    """Press the button, and wait until the engine is at work."""
+    bpy.context.scene.id3d.text = text
+    out = engine.claim_name(preferences.heads_folder(bpy.context).resolve(), "head")
+    job.follow(job.start(bpy.context, job_notes.Request(str(out), (PHOTO,), text), resume=False))
+    follow(lambda: "Shape" in job.current.line)
+
+
+def follow(until=lambda: False, limit_s: float = 20.0) -> float:
+    """Tick until the job ends or `until`; returns the seconds that it took."""
+    began = time.monotonic()
+    while job.tick() is not None and not until():
+        assert time.monotonic() - began < limit_s, job.current.line
+        time.sleep(0.02)
+    return round(time.monotonic() - began, 2)
+
+
+def attempt(action, *arguments, **options) -> str:
+    """What an operator answers, or the text that a script sees when it fails."""
+    try:
+        return sorted(action(*arguments, **options))[0]
+    except RuntimeError as error:
+        return str(error).strip()
+
+
+def now() -> dict:
+    """What the panel tells."""
+    last = job.last
+    return {
+        "running": job.current is not None,
+        "kind": last and last.kind,
+        "sentence": last and last.sentence,
+        "resumable": bool(last and last.resumable),
+        "text": bpy.context.window_manager.id3d.text,
+        "preview": [thing.name for thing in bpy.data.objects if "id3d_preview" in thing],
+        "heads": sorted(thing.name for thing in bpy.data.objects if "id3d_seed" in thing),
+    }
+
+
+bpy.ops.wm.read_factory_settings(use_empty=True)
+bpy.ops.extensions.package_install_files(
+    filepath=ZIP, repo="user_default", enable_on_install=True, overwrite=True
+)
+engine, job, job_notes, history, live_head, pictures, preferences = (
+    importlib.import_module(f"{EXTENSION}.blender_addon.{name}")
+    for name in ("engine", "job", "job_notes", "history", "live_head", "pictures", "preferences")
+)
+preferences.preferences(bpy.context).python = ENGINE
+operators = bpy.ops.id3d
+
+# A job from the button to the scene, with the head in the viewport on the way.
+chosen = bpy.data.objects.new("chosen", None)
+bpy.context.scene.collection.objects.link(chosen)
+chosen.select_set(True)
+bpy.context.view_layer.objects.active = chosen
+start("LIVE")
+follow(lambda: job.current.previews == 3)
+(preview,) = (thing for thing in bpy.data.objects if "id3d_preview" in thing)
+facts["live"] = {
+    "corners": [round(value, 3) for value in preview.dimensions],
+    "faces": len(preview.data.polygons),
+    "hidden": [preview.hide_select, preview.hide_render],
+    "visible": preview.visible_get(),
+    "selected": [thing.name for thing in bpy.context.selected_objects],
+    "active": bpy.context.view_layer.objects.active.name,
+    "notes": job.current.notes,
+    "text": bpy.context.window_manager.id3d.text,
+    "icon": pictures.icon(job.current.preview, job.current.previews) > 0,
+}
+facts["second_job"] = attempt(operators.generate_head, photos=PHOTO)
+bpy.ops.wm.save_as_mainfile(filepath=str(Path(FOLDER, "saved.blend")), copy=True)
+facts["saved_without"] = now()["preview"]
+facts["nothing_to_log"] = attempt(operators.open_log)
+
+# Cancelled in the middle, then on from there.
+operators.cancel()
+facts["cancel_s"] = follow()
+facts["cancelled"] = now()
+history.forget()
+found = history.scan(preferences.heads_folder(bpy.context), preferences.user_folder("jobs"))
+facts["stopped"] = [request.name for request in found.stopped]
+facts["resume"] = attempt(operators.resume)
+facts["resumed"] = now()
+facts["resume_again"] = attempt(operators.resume)
+for thing in bpy.data.objects:
+    if "id3d_seed" in thing:
+        bpy.data.objects.remove(thing)
+
+# Killed from outside.
+start("WAIT")
+os.kill(job.current.run._process.pid, signal.SIGKILL)
+facts["killed_s"] = follow()
+facts["killed"] = now()
+out = job.last.request.out
+facts["discard"] = attempt(operators.discard, out=out)
+facts["discarded"] = [now()["kind"], Path(out + ".partial").exists()]
+
+# Its own reason to fail, which leaves nothing behind.
+bpy.context.scene.id3d.text = ""
+out = engine.claim_name(preferences.heads_folder(bpy.context).resolve(), "head")
+job.follow(job.start(bpy.context, job_notes.Request(str(out), (PHOTO,), "FAIL"), resume=False))
+follow()
+facts["failed"] = now() | {"log": job.last.log.read_text().strip().splitlines()[-1]}
+facts["left_behind"] = [path.name for path in out.parent.glob("head-*.partial")]
+
+# Another file is opened meanwhile: the head waits; the same one again: it comes in.
+home = str(Path(FOLDER, "home.blend"))
+bpy.ops.wm.save_as_mainfile(filepath=home)
+start("")
+bpy.ops.wm.read_homefile(app_template="")
+follow()
+facts["elsewhere"] = now()
+facts["import"] = attempt(operators.import_head, directory=job.last.request.out)
+bpy.ops.wm.open_mainfile(filepath=home)
+start("")
+bpy.ops.wm.revert_mainfile()
+follow()
+facts["reverted"] = now()
+
+# Another mode at the end, and undo in the middle.
+mesh = bpy.data.objects.new("mesh", bpy.data.meshes.new("mesh"))
+bpy.context.scene.collection.objects.link(mesh)
+bpy.context.view_layer.objects.active = mesh
+start("")
+bpy.ops.object.mode_set(mode="EDIT")
+follow()
+facts["edit_mode"] = now() | {"mode": bpy.context.mode}
+bpy.ops.object.mode_set(mode="OBJECT")
+facts["dismiss"] = [attempt(operators.dismiss), now()["kind"]]
+start("LIVE")
+follow(lambda: job.current.previews == 3)
+bpy.ops.ed.undo_push(message="with the preview")
+operators.cancel()
+operators.cancel()  # at once
+follow()
+bpy.ops.ed.undo()
+bpy.ops.ed.redo()
+facts["after_undo"] = now()["preview"]
+
+# History and the panel's settings.
+found = history.scan(preferences.heads_folder(bpy.context), preferences.user_folder("jobs"))
+facts["heads"] = [made.request.name for made in found.heads]
+settings = bpy.context.scene.id3d
+settings.photos.clear()
+facts["again"] = attempt(operators.again, head=found.heads[0].request.out)
+facts["settings"] = [settings.seed, settings.expressions(), [photo.path for photo in settings.photos]]
+facts["again_nothing"] = attempt(operators.again, head="/nowhere/x.head")
+settings.choose("smile,grin")
+facts["chosen"] = [settings.all_expressions, settings.expressions()]
+settings.choose("all")
+facts["all"] = settings.expressions()
+identity = Path(FOLDER, "anna.id")
+identity.touch()
+facts["identity"] = attempt(operators.use_identity, filepath=str(identity))
+facts["photos"] = [photo.path for photo in settings.photos]
+facts["twice"] = attempt(
+    operators.add_photos, directory=str(identity.parent), files=[{"name": identity.name}, {"name": "b.jpg"}]
+)
+facts["added"] = [Path(photo.path).name for photo in settings.photos]
+facts["mixed"] = attempt(operators.generate_head, photos=f"{PHOTO}\n{identity}")
+
+# Disabled in mid-job: the engine goes.
+start("WAIT")
+process = job.current.run._process
+bpy.ops.preferences.addon_disable(module=EXTENSION)
+facts["disabled"] = [process.poll() is not None, hasattr(bpy.types, "ID3D_PT_main")]
+print(json.dumps(facts))
