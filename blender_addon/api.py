@@ -25,7 +25,12 @@ __all__ = ["generate", "load"]
 
 
 def generate(
-    photos: str | Path | Sequence[str | Path], *, text: str = "", preset: str = "draft", seed: int = 0
+    photos: str | Path | Sequence[str | Path],
+    *,
+    text: str = "",
+    preset: str = "draft",
+    expressions: str = "all",
+    seed: int = 0,
 ) -> bpy.types.Object:
     """Make a head and add it to the scene.
 
@@ -33,6 +38,7 @@ def generate(
         photos: One photo, several photos of one person, or one identity file (`.id`).
         text: What the photos do not say, as "with short curly hair".
         preset: "draft", "standard" or "high".
+        expressions: "all", or names with commas between them; Apple's 52 always come along.
         seed: The same seed and photos give the same head.
 
     Returns:

@@ -46,9 +46,13 @@ def draw_preferences(self: ID3D_AP_preferences, context: bpy.types.Context) -> N
 
 
 def draw_problem(context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
-    """Why there is no engine, with the button that helps; nothing if there is one."""
+    """Why there is no engine, with the button that helps or its progress; nothing if there is one."""
+    if setup_engine.running():
+        layout.progress(factor=setup_engine.fraction, text=setup_engine.message)
+        layout.operator("id3d.cancel_setup", icon="CANCEL")
+        return
     problem = engine_problem(context)
-    if problem is None or setup_engine.running():
+    if problem is None:
         return
     sentence, operator = problem
     column = layout.column()
@@ -56,15 +60,6 @@ def draw_problem(context: bpy.types.Context, layout: bpy.types.UILayout) -> None
     write(column, sentence, "ERROR")
     column.alert = False
     column.operator(operator)
-
-
-def draw_setup_progress(layout: bpy.types.UILayout) -> None:
-    """The bar and the Cancel button of a running set-up, or how the last one ended."""
-    if setup_engine.running():
-        layout.progress(factor=setup_engine.fraction, text=setup_engine.message)
-        layout.operator("id3d.cancel_setup", icon="CANCEL")
-    elif setup_engine.message:
-        write(layout, setup_engine.message)
 
 
 def write(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE") -> None:
@@ -87,7 +82,8 @@ def _here(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:
         row.operator("id3d.remove_engine", icon="TRASH")
     elif engine_state() not in (ABSENT, PARTIAL):
         layout.operator("id3d.remove_engine", icon="TRASH")
-    draw_setup_progress(layout)
+    if setup_engine.message and not setup_engine.running():
+        write(layout, setup_engine.message)
 
 
 def _python(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:
