@@ -11,6 +11,9 @@
     animation/       expressions and their animation
     panel.py         the sidebar's tab
     panel_expressions.py  its part for expressions and animation
+    lighting.py, turntable.py   light set-ups and a turn around a head; own_collection.py
+    thumbnail.py     a picture of a head for the Asset Browser
+    panel_light.py, panel_export.py   their parts
 
 Everything heavy is in the child process; this package imports bpy and the standard library alone.
 Heads are built by `id3d_engine.blender_scene`, which `id3d export --to blend` uses as well.
@@ -20,9 +23,19 @@ from __future__ import annotations
 
 import bpy
 
-from . import job, panel, panel_expressions, poller, preferences, properties
+from . import job, panel, panel_export, panel_expressions, panel_light, poller, preferences, properties
 from .animation import settings as expression_settings
-from .operators import check_engine, expressions, generate_head, import_head, photos, support
+from .operators import (
+    check_engine,
+    export_head,
+    expressions,
+    generate_head,
+    import_head,
+    light,
+    mark_asset,
+    photos,
+    support,
+)
 from .operators import setup_engine as setting_up  # `setup_engine` here is the module without bpy
 
 # Properties first: the others point to them.
@@ -37,8 +50,13 @@ _MODULES = (
     setting_up,
     support,
     expressions,
+    light,
+    export_head,
+    mark_asset,
     panel,
     panel_expressions,
+    panel_light,
+    panel_export,
 )
 
 

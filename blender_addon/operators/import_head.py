@@ -1,11 +1,15 @@
 """A head bundle into the scene: the one step that undo takes back."""
 
+from pathlib import Path
+
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...id3d_engine.blender_scene.bundle import read_bundle
 from ...id3d_engine.blender_scene.head import build_head
 from ...id3d_engine.errors import InputError
+
+_BESIDE = "textures"  # where Blender itself puts what it unpacks
 
 
 class ID3D_OT_import_head(bpy.types.Operator):
@@ -16,7 +20,19 @@ class ID3D_OT_import_head(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     directory: StringProperty(name="Head", description="A NAME.head folder", subtype="DIR_PATH")
-    filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
+    maps: EnumProperty(
+        name="Maps",
+        items=(
+            ("PACK", "Packed", "Keep the maps inside the .blend file"),
+            (
+                "BESIDE",
+                "Beside the .blend",
+                "Copy the maps to a textures folder beside the saved .blend file",
+            ),
+        ),
+        description="Where the head's textures are kept",
+    )
+    filter_folder: BoolProperty(default=True, options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -30,12 +46,16 @@ class ID3D_OT_import_head(bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.maps == "BESIDE" and not bpy.data.filepath:
+            self.report({"ERROR"}, "Save the .blend file first, or pack the maps into it")
+            return {"CANCELLED"}
+        folder = Path(bpy.path.abspath("//")) / _BESIDE if self.maps == "BESIDE" else None
         try:
             bundle = read_bundle(bpy.path.abspath(self.directory))
+            head = build_head(bundle, context.scene, folder)
         except InputError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        head = build_head(bundle, context.scene)
         for selected in context.selected_objects:
             selected.select_set(False)
         head.select_set(True)
