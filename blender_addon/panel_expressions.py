@@ -91,7 +91,7 @@ class ID3D_PT_animation(_HeadPanel, bpy.types.Panel):
         layout.operator("id3d.import_live_link", icon="IMPORT")
         layout.operator("id3d.example_animation", icon="PLAY")
         if animation is not None:
-            layout.template_ID(animation, "action", unlink="")
+            layout.template_ID(animation, "action", unlink="id3d.remove_animation")
 
 
 CLASSES = (ID3D_PT_expressions, ID3D_PT_expressions_all, ID3D_PT_expressions_blend, ID3D_PT_animation)

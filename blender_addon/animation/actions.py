@@ -17,9 +17,7 @@ Curve = tuple[Sequence[float], Sequence[float]]
 def assign_action(
     head: bpy.types.Object, name: str, curves: Mapping[str, Curve], interpolation: str
 ) -> bpy.types.Action:
-    """A new Action that moves the head's sliders, in place of the one that it had.
-
-    The former one stays in the file, with a fake user if it has no other.
+    """A new Action that moves the head's sliders, in place of the one that it had (`replace_action`).
 
     Args:
         head: Its shape keys are what is animated.
@@ -37,14 +35,22 @@ def assign_action(
     except BaseException:
         bpy.data.actions.remove(action)
         raise
-    animation = keys.animation_data_create()
+    replace_action(head, action)
+    if slot is not None:
+        keys.animation_data.action_slot = slot
+    return action
+
+
+def replace_action(head: bpy.types.Object, action: bpy.types.Action | None) -> None:
+    """Give the head's sliders another Action or none.
+
+    The former one stays in the file, with a fake user if it has no other.
+    """
+    animation = head.data.shape_keys.animation_data_create()
     former = animation.action
     animation.action = action
-    if slot is not None:
-        animation.action_slot = slot
     if former is not None and former.users == 0:
         former.use_fake_user = True
-    return action
 
 
 def _curves_of(action: bpy.types.Action, keys: bpy.types.Key):

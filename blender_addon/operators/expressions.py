@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from ...id3d_engine.errors import InputError
 from ..animation import values
-from ..animation.actions import assign_action
+from ..animation.actions import assign_action, replace_action
 from ..animation.example import example_curves
 from ..animation.livelink import read_recording
 from ..animation.names import region
@@ -184,6 +184,30 @@ class ID3D_OT_import_live_link(_OnHead, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class ID3D_OT_remove_animation(_OnHead, bpy.types.Operator):
+    """Take the Action off the head, which becomes neutral; the Action stays in the file"""
+
+    bl_idname = "id3d.remove_animation"
+    bl_label = "Remove Animation"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
+        animation = active_head(context).data.shape_keys.animation_data
+        if animation is None or animation.action is None:
+            cls.poll_message_set("This head has no animation")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        head = active_head(context)
+        replace_action(head, None)
+        for key in expression_keys(head):
+            key.value = 0.0
+        return {"FINISHED"}
+
+
 CLASSES = (
     ID3D_OT_reset_expressions,
     ID3D_OT_mirror_expressions,
@@ -192,6 +216,7 @@ CLASSES = (
     ID3D_OT_key_expressions,
     ID3D_OT_example_animation,
     ID3D_OT_import_live_link,
+    ID3D_OT_remove_animation,
 )
 
 

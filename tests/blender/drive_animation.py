@@ -199,6 +199,11 @@ facts["minute"] = attempt(operators.import_live_link, filepath=path)
 facts["minute_s"] = time.process_time() - begin
 facts["minute_keyframes"] = sum(len(curve.keyframe_points) for curve in curves(keys).values())
 
+# Taken off again.
+played = keys.animation_data.action
+facts["removed"] = [attempt(operators.remove_animation), values(), played.use_fake_user]
+facts["remove_nothing"] = attempt(operators.remove_animation)
+
 # Another object, a linked head, no expressions.
 empty = bpy.data.objects.new("empty", None)
 scene.collection.objects.link(empty)

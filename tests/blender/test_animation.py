@@ -106,6 +106,11 @@ def test_a_recording_plays_at_the_scenes_rate(facts):
     assert imported["scene_end"] == 50 and facts["extended"] == ["FINISHED", 97]
 
 
+def test_an_action_is_taken_off_and_kept(facts):
+    assert facts["removed"] == ["FINISHED", {}, True]
+    assert "This head has no animation" in facts["remove_nothing"]
+
+
 def test_what_does_not_fit_is_said(facts):
     said = " ".join(facts["said"])
     assert "frames 77 to 173; no shape key for HeadYaw, HeadPitch, HeadRoll and 6 more; left out 2" in said
