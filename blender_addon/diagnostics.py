@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 
-def text(facts: Mapping[str, Any], doctor: Mapping[str, Any], log: Path) -> str:
+def text(facts: Mapping[str, Any], doctor: Mapping[str, Any], log: Path | None) -> str:
     """A plain text: `facts`, the doctor's report, and the end of a log.
 
     The home folder becomes `~`, and the user's and the machine's names go.
@@ -19,7 +19,7 @@ def text(facts: Mapping[str, Any], doctor: Mapping[str, Any], log: Path) -> str:
     lines = [f"{key}: {value}" for key, value in facts.items()]
     lines += [f"system: {platform.platform()}", "", "doctor:"]
     lines.append(json.dumps(doctor, indent=1) if doctor else "not asked yet: press Check the Engine first")
-    if log.is_file():
+    if log is not None:
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         lines += ["", f"{log.name}:", *tail]
     return without_names("\n".join(lines))

@@ -26,9 +26,11 @@ class ID3D_OT_copy_diagnostics(bpy.types.Operator):
             "log": chosen.log_level,
             "online access": bpy.app.online_access,
         }
-        report = diagnostics.text(facts, check_engine.report, user_folder("logs") / "last_run.log")
+        logs = user_folder("logs")
+        newest = max(logs.glob("*.log"), key=lambda path: path.stat().st_mtime, default=None)
+        report = diagnostics.text(facts, check_engine.report, newest)
         context.window_manager.clipboard = report
-        (user_folder("logs") / "diagnostics.txt").write_text(report, encoding="utf-8")
+        (logs / "diagnostics.txt").write_text(report, encoding="utf-8")
         self.report({"INFO"}, "Diagnostics are in the clipboard, and in diagnostics.txt beside the logs")
         return {"FINISHED"}
 

@@ -35,7 +35,7 @@ def add(data, where):
 
 
 camera = bpy.data.cameras.new("Camera")
-camera.lens = 85
+camera.lens = 135
 scene.camera = add(camera, (0.25, -0.95, 0.02))
 light = bpy.data.lights.new("Key", "AREA")
 light.energy, light.size = 15, 0.5

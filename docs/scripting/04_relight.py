@@ -21,7 +21,7 @@ scene = bpy.context.scene
 
 middle = sum((Vector(corner) for corner in head.bound_box), Vector()) / 8
 scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
-scene.camera.data.lens = 85
+scene.camera.data.lens = 120
 scene.camera.location = middle + Vector((0, -1, 0))
 scene.camera.rotation_euler = Vector((0, -1, 0)).to_track_quat("Z", "Y").to_euler()
 scene.collection.objects.link(scene.camera)
@@ -29,8 +29,8 @@ scene.collection.objects.link(scene.camera)
 scene.render.engine = "CYCLES"
 scene.cycles.samples = 16
 scene.render.resolution_x = scene.render.resolution_y = 192
-for light in ("front", "back", "direct", "diffuse"):
+for light in ("FRONT", "BACK", "DIRECT", "DIFFUSED"):
     bpy.ops.id3d.light(setup=light)  # takes the place of the one before
-    scene.render.filepath = str(Path(folder).resolve() / f"{light}.png")
+    scene.render.filepath = str(Path(folder).resolve() / f"{light.lower()}.png")
     bpy.ops.render.render(write_still=True)
 bpy.ops.id3d.remove_light()  # the scene is as it was

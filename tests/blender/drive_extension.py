@@ -1,6 +1,6 @@
 """Runs in a process of its own: installs the extension into a fresh profile, uses it, prints facts.
 
-    python drive_extension.py ZIP BUNDLE ENGINE PHOTO
+    python drive_extension.py ZIP NEWER_ZIP BUNDLE ENGINE PHOTO
 
 ENGINE is an executable that stands for the engine's Python; facts go out as the last line, JSON.
 """
@@ -10,12 +10,13 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from pathlib import Path
 
 import bpy  # first: it makes the next one importable
 
 import addon_utils  # isort: skip
 
-ZIP, BUNDLE, ENGINE, PHOTO = sys.argv[1:]
+ZIP, NEWER_ZIP, BUNDLE, ENGINE, PHOTO = sys.argv[1:]
 EXTENSION = "bl_ext.user_default.id3d"
 facts: dict = {}
 
@@ -72,14 +73,49 @@ preferences.python = "/nowhere/python"
 facts["no_engine"] = attempt(bpy.ops.id3d.generate_head)
 facts["check_no_engine"] = attempt(bpy.ops.id3d.check_engine)
 
+
+def left_behind() -> list[str]:
+    """What the extension registered and is still there."""
+    return [name for name in dir(bpy.types) if name.startswith("ID3D_")] + [
+        f"{owner}.{name}"
+        for owner in ("Scene", "WindowManager", "Object")
+        for name in dir(getattr(bpy.types, owner))
+        if name.startswith("id3d")
+    ]
+
+
 for _ in range(2):
     addon_utils.disable(EXTENSION)
-    facts["left_behind"] = [
-        name
-        for name in ("ID3D_PT_main", "ID3D_OT_generate_head", "ID3D_PG_settings")
-        if hasattr(bpy.types, name)
-    ] + [owner for owner in ("Scene", "WindowManager") if hasattr(getattr(bpy.types, owner), "id3d")]
+    facts["left_behind"] = left_behind()
     addon_utils.enable(EXTENSION)
 facts["enabled_again"] = hasattr(bpy.types.Scene, "id3d")
-facts["module"] = importlib.import_module(EXTENSION).__name__
+
+# A newer version over this one: settings and heads stay.
+code = Path(importlib.import_module(EXTENSION).__file__).parent
+kept = Path(bpy.utils.extension_path_user(EXTENSION, path="heads", create=True)) / "mine.txt"
+kept.write_text("mine")
+bpy.context.preferences.addons[EXTENSION].preferences.heads = "/my/heads"
+facts["upgrade"] = attempt(
+    bpy.ops.extensions.package_install_files, filepath=NEWER_ZIP, repo="user_default", overwrite=True
+)
+preferences = bpy.context.preferences.addons[EXTENSION].preferences
+facts["upgraded"] = {
+    "version": 'version = "0.1.1"' in (code / "blender_manifest.toml").read_text(),
+    "heads": preferences.heads,
+    "python": preferences.python,
+    "works": attempt(bpy.ops.id3d.import_head, directory=BUNDLE),
+}
+facts["written_into_the_code"] = sorted(
+    path.name for path in code.rglob("*") if path.suffix not in (".py", ".pyc") and path.is_file()
+)
+repositories = [repository.module for repository in bpy.context.preferences.extensions.repos]
+facts["removal"] = attempt(
+    bpy.ops.extensions.package_uninstall, repo_index=repositories.index("user_default"), pkg_id="id3d"
+)
+facts["removed"] = {
+    "enabled": EXTENSION in bpy.context.preferences.addons,
+    "code": code.exists(),
+    "left_behind": left_behind(),
+    "heads": kept.exists(),
+}
 print(json.dumps(facts))

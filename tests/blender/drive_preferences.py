@@ -68,7 +68,7 @@ facts["nothing_to_delete"] = attempt(bpy.ops.id3d.delete_identities)
 kept.write_bytes(b"numbers")
 facts["delete"] = [attempt(bpy.ops.id3d.delete_identities), kept.exists()]
 
-log = questions.user_folder("logs") / "last_run.log"
+log = questions.user_folder("logs") / "head-001.log"
 log.write_text(f"id3d: {Path.home()}/photos/me.jpg is damaged\n")
 facts["copy"] = attempt(bpy.ops.id3d.copy_diagnostics)
 facts["diagnostics"] = (log.parent / "diagnostics.txt").read_text()

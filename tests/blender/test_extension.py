@@ -10,6 +10,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from id3d_engine import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -35,13 +37,26 @@ def test_zip_carries_code_and_nothing_else(extension_zip):
     assert "id3d_engine/blender_scene/mesh.py" in names
 
 
-def test_from_installation_to_removal(extension_zip, bundle, engine, tmp_path):
+@pytest.fixture
+def newer_zip(extension_zip, tmp_path) -> Path:
+    """The same extension, one version later."""
+    target = tmp_path / "id3d-newer.zip"
+    with zipfile.ZipFile(extension_zip) as source, zipfile.ZipFile(target, "w") as copy:
+        for entry in source.infolist():
+            payload = source.read(entry)
+            if entry.filename == "blender_manifest.toml":
+                payload = payload.replace(b'version = "0.1.0"', b'version = "0.1.1"', 1)
+            copy.writestr(entry, payload)
+    return target
+
+
+def test_from_installation_to_removal(extension_zip, newer_zip, bundle, engine, tmp_path):
     script = Path(__file__).with_name("drive_extension.py")
     photo = ROOT / "examples" / "portrait.jpg"
     environment = os.environ | {"HOME": str(tmp_path), "BLENDER_USER_RESOURCES": str(tmp_path / "profile")}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        [sys.executable, script, extension_zip, bundle, engine, photo],
+        [sys.executable, script, extension_zip, newer_zip, bundle, engine, photo],
         capture_output=True,
         text=True,
         env=environment,
@@ -65,7 +80,16 @@ def test_from_installation_to_removal(extension_zip, bundle, engine, tmp_path):
     assert "There is no file /nowhere/me.jpg: check the path" in facts["wrong_photo"]
     assert facts["generate"] == "FINISHED"
     assert facts["made"] == {"name": "head-001", "seed": 7, "vertices": facts["head"]["vertices"]}
-    assert "no face was found in me.jpg: use a sharp photo (log: " in facts["generate_fails"]
+    assert "No face was found in me.jpg: use a sharp photo (log: " in facts["generate_fails"]
     assert "The engine cannot be started" in facts["no_engine"]
-    assert "/nowhere/python does not run the engine" in facts["check_no_engine"]
+    assert "There is no Python at /nowhere/python" in facts["check_no_engine"]
     assert facts["left_behind"] == [] and facts["enabled_again"]
+
+    assert facts["upgrade"] == "FINISHED"
+    assert facts["upgraded"] == {
+        "version": True, "heads": "/my/heads", "python": "/nowhere/python", "works": "FINISHED",
+    }  # fmt: skip
+    shipped = {Path(name).name for name in zipfile.ZipFile(extension_zip).namelist()}
+    assert set(facts["written_into_the_code"]) <= shipped
+    assert facts["removal"] == "FINISHED"
+    assert facts["removed"] == {"enabled": False, "code": False, "left_behind": [], "heads": True}
