@@ -37,7 +37,7 @@ def set_thumbnail(head: bpy.types.Object) -> None:
 def _render(head: bpy.types.Object, path: Path) -> Path:
     scene = bpy.data.scenes.new("ID3D Thumbnail")
     before = {kind: set(getattr(bpy.data, kind)) for kind in _KINDS}
-    world = scene.world = new_world("ID3D Thumbnail", (0.25, 0.25, 0.25))
+    world = scene.world = new_world("ID3D Thumbnail", (0.12, 0.12, 0.12))
     try:
         _prepare(head, scene)
         scene.render.filepath = str(path)
