@@ -34,6 +34,7 @@ from .tet_grid import TetGrid, band, cut_ends
 STAGE = "sculpt"
 MARGIN = 0.3  # cells that a surface may move before its tetrahedra are chosen anew
 CLOSEUPS = ("face", "mouth", "eyes")
+PREVIEW_VERTICES = 20_000  # as many as Blender takes into its viewport without a hitch
 
 
 @dataclass(frozen=True)
@@ -344,6 +345,24 @@ def without_crumbs(
     return vertices[used].astype(np.float32), flat.reshape(-1, 3).astype(np.int32)
 
 
+def coarser(
+    vertices: NDArray[np.float32], triangles: NDArray[np.int32], most: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """At most `most` vertices, for looking at: those in one cell of a lattice become their mean."""
+    cell_m = 0.004
+    while len(vertices) > most:
+        places = np.floor(vertices / cell_m).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
+        _, cluster, counts = np.unique(places, return_inverse=True, return_counts=True)
+        if len(counts) <= most:
+            sums = [np.bincount(cluster, weights=vertices[:, axis]) for axis in range(3)]
+            vertices = (np.stack(sums, 1) / counts[:, None]).astype(np.float32)
+            triangles = cluster[triangles].astype(np.int32)
+            a, b, c = triangles.T
+            triangles = triangles[(a != b) & (b != c) & (c != a)]
+        cell_m *= 1.2
+    return vertices, triangles
+
+
 class Previews:
     """The neutral on its way, to whoever listens; nothing of the work depends on them.
 
@@ -371,6 +390,7 @@ class Previews:
             images, _ = render_normals(shape.vertices, shape.triangles, cameras, (128, 128))
         picture = torch.cat(list(images), dim=2).permute(1, 2, 0).cpu().numpy()
         vertices, triangles = without_crumbs(shape.vertices.cpu().numpy(), shape.triangles.cpu().numpy())
+        vertices, triangles = coarser(vertices, triangles, PREVIEW_VERTICES)
         surface = {"vertices": torch.from_numpy(vertices), "triangles": torch.from_numpy(triangles)}
         self._job.show(encode_png(picture), surface)
         now = time.monotonic()

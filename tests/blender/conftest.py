@@ -55,6 +55,8 @@ if text == "LIVE" and "--resume" not in arguments:
         say("sculpt", 3 + step, 12, surface=surface, preview={picture!r})
 if text in ("WAIT", "DEAF", "LIVE") and "--resume" not in arguments:
     time.sleep(30)
+while text == "HOLD" and not os.path.exists(work + "/go"):
+    time.sleep(0.02)
 shutil.copytree({bundle!r}, options["--out"])
 shutil.rmtree(work)
 say("done", 1, 1)

@@ -42,7 +42,7 @@ def test_a_job_survives_what_an_artist_does_meanwhile(facts):
     assert live["corners"] == [1.0, 1.0, 3.0] and live["faces"] == 2
     assert live["hidden"] == [True, True] and live["visible"]
     assert live["selected"] == ["chosen"] and live["active"] == "chosen"
-    assert live["notes"] == ["two faces; the larger was taken"] and live["icon"]
+    assert live["notes"] == ["two faces; the larger was taken"] and live["picture"] > 0
     assert live["text"] == "1 of 4: Shape 6/12, 9 s left"
     assert "A head is being made: wait for it, or cancel it" in facts["second_job"]
     assert facts["saved_without"] == []
@@ -80,7 +80,7 @@ def test_a_job_survives_what_an_artist_does_meanwhile(facts):
     assert facts["edit_mode"]["kind"] == "READY" and facts["edit_mode"]["mode"] == "EDIT_MESH"
     assert facts["edit_mode"]["sentence"].endswith("add it in Object Mode")
     assert facts["dismiss"] == ["FINISHED", None]
-    assert facts["after_undo"] == []
+    assert facts["brought_back"] == ["ID3D Preview"] and facts["after_undo"] == []
 
     # Earlier heads and settings.
     assert len(facts["heads"]) == 4

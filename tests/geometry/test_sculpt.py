@@ -19,6 +19,7 @@ from id3d_engine.geometry.sculpt import (
     SculptConfig,
     Sculpture,
     choose,
+    coarser,
     round_cameras,
     sculpt_with,
     without_crumbs,
@@ -155,6 +156,14 @@ def test_whoever_listens_sees_the_head_grow_and_changes_nothing(oracle, start, t
     arrays, _ = read_safetensors(Path(shown[-1].surface))
     vertices, triangles = followed.surfaces["neutral"]
     assert np.array_equal(arrays["vertices"], vertices) and np.array_equal(arrays["triangles"], triangles)
+
+
+def test_a_preview_is_no_finer_than_asked(start):
+    vertices, triangles = coarser(start.neutral, start.triangles, 2000)
+    assert 1000 < len(vertices) <= 2000 and triangles.max() < len(vertices)
+    assert np.allclose(np.ptp(vertices, axis=0), np.ptp(start.neutral, axis=0), atol=0.01)
+    assert (np.diff(np.sort(triangles, axis=1), axis=1) > 0).all()
+    assert coarser(start.neutral, start.triangles, 10**6)[0] is start.neutral
 
 
 def test_a_preview_that_cannot_be_written_stops_nothing(oracle, start, tmp_path):
