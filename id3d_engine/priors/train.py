@@ -171,7 +171,10 @@ def train(
         )
         for domain, adapter in adapters.items():
             save_adapter(adapter, replace(description, domain=domain, image_convention=""), out)
-        write_card(out, config_facts(config, samples), found, base=None if base is None else str(base))
+        facts = config_facts(config, samples)
+        if begin is not None:
+            facts["begun from"] = f"another prior's weights ({Path(begin).name})"
+        write_card(out, facts, found, base=None if base is None else str(base))
         for domain in DOMAINS:
             grid = work / f"samples-{domain}-{step:06d}.png"
             write_grid(out, domain, samples, grid, device=accelerator.device)
