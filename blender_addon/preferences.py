@@ -74,7 +74,7 @@ class ID3D_AP_preferences(bpy.types.AddonPreferences):
     heads: StringProperty(
         name="Heads Folder",
         subtype="DIR_PATH",
-        description="Where generated heads are kept. Empty: the extension's own user folder",
+        description="Where generated heads are kept. Empty: datafiles/id3d/heads in Blender's user folder",
     )
     log_level: EnumProperty(name="Log", items=LOGS, default="NORMAL", description="What goes into the log")
 
@@ -94,14 +94,15 @@ def preferences(context: bpy.types.Context) -> ID3D_AP_preferences:
 
 
 def user_folder(name: str) -> Path:
-    """A folder of the extension that survives its updates."""
+    """A folder of the extension that survives its updates; removing the extension deletes it."""
     return Path(bpy.utils.extension_path_user(extension, path=name, create=True))
 
 
 def heads_folder(context: bpy.types.Context) -> Path:
-    """Where new heads go."""
-    chosen = preferences(context).heads
-    return Path(bpy.path.abspath(chosen)) if chosen else user_folder("heads")
+    """Where new heads go; not `user_folder`: heads are the user's work and outlive the extension."""
+    if chosen := preferences(context).heads:
+        return Path(bpy.path.abspath(chosen))
+    return Path(bpy.utils.user_resource("DATAFILES", path="id3d/heads", create=True))
 
 
 def identities_folder() -> Path:

@@ -44,6 +44,12 @@ facts["torch"] = "torch" in sys.modules
 facts["top_level"] = sorted({"id3d_engine", "blender_addon"} & set(sys.modules))
 facts["registered"] = [hasattr(bpy.types, "ID3D_PT_main"), hasattr(bpy.types.Scene, "id3d")]
 
+facts["without_tooltip"] = [
+    name
+    for name in dir(bpy.types)
+    if name.startswith("ID3D_OT_") and not getattr(bpy.types, name).bl_rna.description
+]
+
 facts["import"] = attempt(bpy.ops.id3d.import_head, directory=BUNDLE)
 head = bpy.context.view_layer.objects.active
 facts["head"] = {
@@ -92,7 +98,7 @@ facts["enabled_again"] = hasattr(bpy.types.Scene, "id3d")
 
 # A newer version over this one: settings and heads stay.
 code = Path(importlib.import_module(EXTENSION).__file__).parent
-kept = Path(bpy.utils.extension_path_user(EXTENSION, path="heads", create=True)) / "mine.txt"
+kept = Path(bpy.utils.user_resource("DATAFILES", path="id3d/heads", create=True)) / "mine.txt"
 kept.write_text("mine")
 bpy.context.preferences.addons[EXTENSION].preferences.heads = "/my/heads"
 facts["upgrade"] = attempt(

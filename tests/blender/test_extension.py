@@ -37,6 +37,11 @@ def test_zip_carries_code_and_nothing_else(extension_zip):
     assert "id3d_engine/blender_scene/mesh.py" in names
 
 
+def test_zip_stays_small(extension_zip):
+    starter = sum(path.stat().st_size for path in (ROOT / "id3d_engine/starter").rglob("*") if path.is_file())
+    assert extension_zip.stat().st_size + starter < 80e6
+
+
 @pytest.fixture
 def newer_zip(extension_zip, tmp_path) -> Path:
     """The same extension, one version later."""
@@ -68,6 +73,8 @@ def test_from_installation_to_removal(extension_zip, newer_zip, bundle, engine, 
 
     assert facts["install"] == "FINISHED" and facts["enabled"] and facts["registered"] == [True, True]
     assert facts["warnings"] == [] and facts["top_level"] == [] and not facts["torch"]
+
+    assert facts["without_tooltip"] == []
 
     keys = ["Basis", "mouth_stretch", "smile", "eyeBlinkLeft", "jawOpen"]
     assert facts["import"] == facts["second"] == "FINISHED"
