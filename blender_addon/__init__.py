@@ -6,7 +6,7 @@
     job.py           the running job, followed by a timer; job_notes.py: what was asked for
     live_head.py     the head in the viewport while it is being made
     history.py       earlier heads and stopped jobs; pictures.py: icons of picture files
-    operators/       generate_head, import_head, photos, check_engine, expressions
+    operators/       generate_head, identity, import_head, photos, check_engine, expressions
     heads.py         what a head is
     animation/       expressions and their animation
     panel.py         the sidebar's tab
@@ -30,6 +30,7 @@ from .operators import (
     export_head,
     expressions,
     generate_head,
+    identity,
     import_head,
     light,
     mark_asset,
@@ -74,6 +75,7 @@ def register() -> None:
 def unregister() -> None:
     """Undo `register`, in reverse; a running engine is stopped."""
     job.detach()
+    identity.detach()
     setting_up.stop()
     poller.stop()
     import_head.detach()

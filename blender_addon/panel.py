@@ -10,7 +10,6 @@ from . import history, job, pictures
 from .preferences import engine_problem, preferences
 from .preferences_ui import draw_problem
 
-_WIDE = 44  # letters on a line of the sidebar; labels do not break by themselves
 _ICONS = {
     job.DONE: "CHECKMARK",
     job.READY: "IMPORT",
@@ -63,7 +62,7 @@ class ID3D_PT_main(_Part, bpy.types.Panel):
             layout.grid_flow(columns=2, align=True).prop(settings, "chosen")
 
         if job.current is not None:
-            _running(layout, job.current)
+            _running(layout, job.current, _letters(context))
             return
         button = layout.row()
         button.scale_y = 1.5
@@ -72,7 +71,7 @@ class ID3D_PT_main(_Part, bpy.types.Panel):
         operator.text, operator.preset, operator.seed = settings.text, settings.preset, settings.seed
         operator.expressions = settings.expressions()
         if job.last is not None:
-            _outcome(layout, job.last)
+            _outcome(layout, job.last, _letters(context))
         layout.operator("id3d.import_head", icon="IMPORT")
 
 
@@ -103,7 +102,7 @@ class ID3D_PT_history(_Part, bpy.types.Panel):
             if request.text:
                 column.label(text=request.text)
             buttons = row.column(align=True)
-            buttons.operator("id3d.import_head", text="", icon="IMPORT").directory = request.out
+            _add_button(buttons, "", request.out)
             buttons.operator("id3d.again", text="", icon="FILE_REFRESH").head = request.out
         if not found.heads and not found.stopped:
             layout.label(text="None yet")
@@ -126,27 +125,33 @@ def _photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> No
             layout.template_icon(pictures.icon(path), scale=5.0)
 
 
-def _running(layout: bpy.types.UILayout, running: job.Job) -> None:
+def _letters(context: bpy.types.Context) -> int:
+    """How many fit on a line of this sidebar; labels do not break by themselves."""
+    width = context.region.width / context.preferences.system.ui_scale if context.region else 300
+    return max(int((width - 85) / 6.5), 16)
+
+
+def _running(layout: bpy.types.UILayout, running: job.Job, letters: int) -> None:
     box = layout.box()
     if running.preview:
         box.template_icon(pictures.icon(running.preview, running.previews), scale=6.0)
     box.progress(factor=running.fraction, text=running.line)
     for sentence in running.notes:
-        _lines(box, sentence, "INFO")
+        _lines(box.column(align=True), sentence, "INFO", letters)
     button = box.row()
     button.scale_y = 1.5
     button.operator("id3d.cancel", icon="CANCEL")
 
 
-def _outcome(layout: bpy.types.UILayout, outcome: job.Outcome) -> None:
+def _outcome(layout: bpy.types.UILayout, outcome: job.Outcome, letters: int) -> None:
     box = layout.box()
     row = box.row()
-    _lines(row.column(align=True), outcome.sentence, _ICONS[outcome.kind])
+    _lines(row.column(align=True), outcome.sentence, _ICONS[outcome.kind], letters - 4)
     row.operator("id3d.dismiss", text="", icon="X", emboss=False)
     buttons = box.row(align=True)
     request = outcome.request
     if outcome.kind == job.READY and request is not None:
-        buttons.operator("id3d.import_head", text="Add to Scene", icon="IMPORT").directory = request.out
+        _add_button(buttons, "Add to Scene", request.out)
     if outcome.resumable and request is not None:
         buttons.operator("id3d.resume", icon="PLAY").out = request.out
         buttons.operator("id3d.discard", icon="TRASH").out = request.out
@@ -154,9 +159,15 @@ def _outcome(layout: bpy.types.UILayout, outcome: job.Outcome) -> None:
         buttons.operator(outcome.fix)
     if outcome.kind == job.FAILED and outcome.log is not None:
         buttons.operator("id3d.open_log", icon="TEXT")
-        _lines(box, f"Log: {outcome.log}", "NONE")
+        _lines(box.column(align=True), f"Log: {outcome.log}", "NONE", letters)
 
 
-def _lines(layout: bpy.types.UILayout, sentence: str, icon: str) -> None:
-    for number, line in enumerate(wrap(sentence, _WIDE) or [""]):
-        layout.label(text=line, icon=icon if number == 0 else "BLANK1")
+def _add_button(layout: bpy.types.UILayout, text: str, head: str) -> None:
+    row = layout.row(align=True)
+    row.operator_context = "EXEC_DEFAULT"  # it is known which head: no file browser
+    row.operator("id3d.import_head", text=text, icon="IMPORT").directory = head
+
+
+def _lines(layout: bpy.types.UILayout, sentence: str, icon: str, letters: int) -> None:
+    for number, line in enumerate(wrap(sentence, letters) or [""]):
+        layout.label(text=line, icon=icon if number == 0 or icon == "NONE" else "BLANK1")

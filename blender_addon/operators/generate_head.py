@@ -38,7 +38,7 @@ class _Making:
         try:
             code = started.run.wait()
         except KeyboardInterrupt:
-            started.run.kill()
+            started.run.cancel()
             code = started.run.wait()
         started.listen()
         outcome = started.end(code)

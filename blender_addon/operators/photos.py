@@ -111,7 +111,7 @@ class ID3D_OT_again(bpy.types.Operator):
 
 
 class ID3D_MT_identities(bpy.types.Menu):
-    """The saved identities, and a way to others."""
+    """The saved identities, and the way to save one."""
 
     bl_label = "Saved Identities"
 
@@ -123,6 +123,8 @@ class ID3D_MT_identities(bpy.types.Menu):
             layout.operator("id3d.use_identity", text=path.stem, icon="USER").filepath = str(path)
         if not paths:
             layout.label(text="None saved yet")
+        layout.separator()
+        layout.operator("id3d.save_identity", icon="FILE_TICK")
 
 
 class ID3D_FH_photos(bpy.types.FileHandler):

@@ -18,8 +18,11 @@ PICTURE = ROOT / "examples" / "portrait.jpg"
 _ENGINE = """#!{python}
 import json, os, shutil, signal, sys, threading, time
 arguments = sys.argv[1:]
-assert arguments[:3] == ["-m", "id3d_engine", "generate"], arguments
 options = dict(zip(arguments, arguments[1:]))
+if arguments[:3] == ["-m", "id3d_engine", "identity"]:
+    open(options["--out"], "w").close()
+    sys.exit()
+assert arguments[:3] == ["-m", "id3d_engine", "generate"], arguments
 text = next((a.removeprefix("--text=") for a in arguments if a.startswith("--text=")), "")
 work = options["--out"] + ".partial"
 def say(stage, step, steps, message="", **files):

@@ -199,6 +199,13 @@ facts["twice"] = attempt(
 facts["added"] = [Path(photo.path).name for photo in settings.photos]
 facts["mixed"] = attempt(operators.generate_head, photos=f"{PHOTO}\n{identity}")
 
+settings.photos.clear()
+facts["save_nobody"] = attempt(operators.save_identity, name="anna")
+settings.photos.add().path = PHOTO
+facts["save_nameless"] = attempt(operators.save_identity, name="/")
+facts["save_identity"] = attempt(operators.save_identity, name="anna")
+facts["kept"] = [path.name for path in preferences.identities_folder().glob("*.id")]
+
 # Disabled in mid-job: the engine goes.
 start("WAIT")
 process = job.current.run._process

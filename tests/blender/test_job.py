@@ -90,6 +90,9 @@ def test_a_job_survives_what_an_artist_does_meanwhile(facts):
     assert facts["identity"] == "FINISHED" and [Path(path).name for path in facts["photos"]] == ["anna.id"]
     assert facts["added"] == ["anna.id", "b.jpg"]
     assert "A saved identity stands for all photos" in facts["mixed"]
+    assert "Add photos of the person first" in facts["save_nobody"]
+    assert "Give the person a name" in facts["save_nameless"]
+    assert facts["save_identity"] == "FINISHED" and facts["kept"] == ["anna.id"]
     assert facts["disabled"] == [True, False]
 
 
