@@ -45,9 +45,7 @@ facts["top_level"] = sorted({"id3d_engine", "blender_addon"} & set(sys.modules))
 facts["registered"] = [hasattr(bpy.types, "ID3D_PT_main"), hasattr(bpy.types.Scene, "id3d")]
 
 facts["without_tooltip"] = [
-    name
-    for name in dir(bpy.types)
-    if name.startswith("ID3D_OT_") and not getattr(bpy.types, name).bl_rna.description
+    name for name in dir(bpy.ops.id3d) if not getattr(bpy.ops.id3d, name).get_rna_type().description
 ]
 
 facts["import"] = attempt(bpy.ops.id3d.import_head, directory=BUNDLE)

@@ -90,11 +90,11 @@ def test_diagnostics_name_nobody(monkeypatch, tmp_path):
     diagnostics = _load("diagnostics")
     monkeypatch.setattr(diagnostics.getpass, "getuser", lambda: "annab")
     monkeypatch.setattr(diagnostics.platform, "node", lambda: "anna-laptop")
-    monkeypatch.setattr(diagnostics.Path, "home", lambda: Path("/home/annab"))
+    monkeypatch.setattr(diagnostics.Path, "home", lambda: Path("/export/annab"))
     log = tmp_path / "last_run.log"
     log.write_text("id3d: /media/annab/disk on anna-laptop is full\n")
-    doctor = {"executable": "/home/annab/venv/bin/python", "checks": []}
+    doctor = {"executable": "/export/annab/venv/bin/python", "checks": []}
     text = diagnostics.text({"Blender": "4.2.0"}, doctor, log)
     assert "annab" not in text and "anna-laptop" not in text
     assert "~/venv/bin/python" in text and "/media/USER/disk on HOST is full" in text
-    assert diagnostics.without_names("/home/annabelle") == "/home/annabelle"
+    assert diagnostics.without_names("/export/annabelle") == "/export/annabelle"
