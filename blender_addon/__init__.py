@@ -46,6 +46,7 @@ _MODULES = (
     preferences,
     photos,
     generate_head,
+    identity,
     import_head,
     check_engine,
     setting_up,
