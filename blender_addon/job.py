@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
@@ -20,9 +20,6 @@ from . import history, live_head, pictures
 from .engine import CANCELLED, EngineRun, describe
 from .job_notes import Lock, Notes, Request
 from .preferences import engine_command, engine_environment, engine_options, user_folder
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _TICK_S = 0.1
 
@@ -74,7 +71,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     began_s: float = field(default_factory=time.monotonic)
 
-    def listen(self) -> dict[str, np.ndarray] | None:
+    def listen(self) -> dict[str, Any] | None:
         """Take in what the engine said since the last call; returns the newest surface, if there is one."""
         mesh = None
         for event in self.run.events():

@@ -9,16 +9,13 @@ from __future__ import annotations
 from array import array
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
 
 from ..id3d_engine.blender_scene.bundle import read_safetensors
 from ..id3d_engine.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 NAME = "ID3D Preview"
 _MARK = "id3d_preview"
@@ -32,7 +29,7 @@ def read(event: dict[str, Any]) -> None:
             event["mesh"], _ = read_safetensors(Path(event["surface"]))
 
 
-def show(scene: bpy.types.Scene, arrays: dict[str, np.ndarray]) -> None:
+def show(scene: bpy.types.Scene, arrays: dict[str, Any]) -> None:
     """Give the preview this surface.
 
     Args:
@@ -73,7 +70,7 @@ def _make(scene: bpy.types.Scene) -> bpy.types.Object:
     return thing
 
 
-def _fill(mesh: bpy.types.Mesh, vertices: np.ndarray, triangles: np.ndarray) -> None:
+def _fill(mesh: bpy.types.Mesh, vertices: Any, triangles: Any) -> None:
     mesh.clear_geometry()
     mesh.vertices.add(len(vertices))
     mesh.loops.add(triangles.size)
