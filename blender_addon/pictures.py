@@ -1,6 +1,7 @@
 """Photos' thumbnails, the live picture and contact sheets as icons.
 
-Blender reads a picture in a thread of its own when its icon is first drawn; here it is only named.
+Blender reads a picture in a thread of its own when its icon is first drawn; here it is only named. The
+small live picture, which changes every few seconds, is read at once: it would hardly ever be seen.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ def icon(path: str, stamp: int = 0) -> int:
     if path not in _icons:
         _icons.load(path, path, "IMAGE", force_reload=stamp > 0)
         _stamps[path] = stamp
+        if stamp > 0:
+            _ = _icons[path].image_size[:]  # asking for it reads the file
     return _icons[path].icon_id
 
 
