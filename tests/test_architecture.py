@@ -78,7 +78,7 @@ def test_only_the_blender_side_imports_bpy() -> None:
 
 
 def test_the_addon_imports_bpy_the_standard_library_and_requests() -> None:
-    allowed = BLENDER_ONLY | {"numpy", "requests"} | set(sys.stdlib_module_names)  # Blender has both
+    allowed = BLENDER_ONLY | {"requests"} | set(sys.stdlib_module_names)
     paths = list(ADDON.rglob("*.py"))
     assert paths
     for path in [*paths, ROOT / "__init__.py"]:
