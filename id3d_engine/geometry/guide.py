@@ -113,19 +113,32 @@ class PriorGuide:
             prior, images, conditions, nobody, t,
             steps=self.denoising_steps, guidance_scale=self.guidance, generic=self.generic, noise=noise,
         )  # fmt: skip
-        targets = (images + change.to(images.device)).clamp(0, 1)
-        return fit_to(targets, self.fit_size, self.mask_weight)
+        return fit_to(
+            images, (images + change.to(images.device)).clamp(0, 1), self.fit_size, self.mask_weight
+        )
 
 
-def fit_to(targets: Tensor, size: int, mask_weight: float) -> ImageLoss:
-    """Squared error against target normals (B, 3, S, S), shrunk to `size`, and against their mask."""
-    covered = (targets.norm(dim=1, keepdim=True) / COVERED).clamp(max=1)
-    targets, covered = shrink(targets, size), shrink(covered, size)
+def fit_to(images: Tensor, targets: Tensor, size: int, mask_weight: float) -> ImageLoss:
+    """Squared error against first renders of `size` pixels changed as `images` are to become `targets`.
 
-    def loss(images: Tensor, masks: Tensor) -> Tensor:
-        return functional.mse_loss(images, targets) + mask_weight * functional.mse_loss(masks, covered)
+    Both are (B, 3, S, S) normals. What is asked for is the difference: a small render is not quite a
+    large one shrunk, and where nothing is to change, the loss of the first renders is zero.
+    """
+    asked = shrink(targets - images, size)
+    covering = shrink(coverage(targets) - coverage(images), size)
+    first: list[Tensor] = []
+
+    def loss(rendered: Tensor, masks: Tensor) -> Tensor:
+        if not first:
+            first.extend((rendered.detach() + asked, (masks.detach() + covering).clamp(0, 1)))
+        return functional.mse_loss(rendered, first[0]) + mask_weight * functional.mse_loss(masks, first[1])
 
     return loss
+
+
+def coverage(images: Tensor) -> Tensor:
+    """(B, 1, S, S) in [0, 1]: where (B, 3, S, S) encoded normals show a surface."""
+    return (images.norm(dim=1, keepdim=True) / COVERED).clamp(max=1)
 
 
 def shrink(images: Tensor, size: int) -> Tensor:

@@ -56,7 +56,7 @@ class Oracle:
         assert images.shape[1:] == (3, 64, 64)
         self.asked.append(expression.name)
         head = torch.from_numpy(self.heads[expression.name])
-        return fit_to(render_normals(head, self.triangles, cameras, (64, 64))[0], 64, 0.5)
+        return fit_to(images, render_normals(head, self.triangles, cameras, (64, 64))[0], 64, 0.5)
 
 
 @pytest.fixture(scope="module")
