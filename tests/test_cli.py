@@ -284,7 +284,7 @@ def test_json_progress_is_one_object_a_line(
     events = [json.loads(line) for line in text.splitlines()]
     assert code == 0
     assert all(
-        set(event) == {"stage", "step", "steps", "elapsed_s", "eta_s", "message", "preview"}
+        set(event) == {"stage", "step", "steps", "elapsed_s", "eta_s", "message", "preview", "surface"}
         for event in events
     )
     assert [event["stage"] for event in events][-2:] == ["sculpt", "done"]
