@@ -14,6 +14,7 @@ from id3d_engine.template import EYE, MOUTH, SKIN, load_template
 
 if TYPE_CHECKING:
     from id3d_engine.config import Preset
+    from id3d_engine.priors.starter_base import StarterConfig
 
 NAMES = ("mouth_stretch", "smile", "eyeBlinkLeft", "jawOpen")
 
@@ -79,18 +80,11 @@ def small_head() -> Head:
 
 
 @pytest.fixture(scope="session")
-def tiny_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prior's folder of real classes for dlib identities: both domains, 64 px, random weights."""
-    import torch
+def tiny() -> StarterConfig:
+    """Sizes of a base of real classes whose steps take milliseconds."""
+    from id3d_engine.priors.starter_base import StarterConfig
 
-    from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
-    from id3d_engine.priors.adapters import Adapter
-    from id3d_engine.priors.base import save_base
-    from id3d_engine.priors.prompts import DOMAINS
-    from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
-
-    torch.manual_seed(0)
-    sizes = StarterConfig(
+    return StarterConfig(
         image_size=64,
         vae_channels=(8, 8, 8, 16),
         vae_groups=4,
@@ -101,9 +95,23 @@ def tiny_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text_layers=1,
         text_heads=2,
         text_length=24,
-        merges=20,
+        merges=80,
     )
-    base, folder = build_starter_base(["a head from the front"], sizes), tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_prior(tiny: StarterConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prior's folder of real classes for dlib identities: both domains, 64 px, random weights."""
+    import torch
+
+    from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
+    from id3d_engine.priors.adapters import Adapter
+    from id3d_engine.priors.base import save_base
+    from id3d_engine.priors.prompts import DOMAINS
+    from id3d_engine.priors.starter_base import build_starter_base
+
+    torch.manual_seed(0)
+    base, folder = build_starter_base(["a head from the front"], tiny), tmp_path_factory.mktemp("tiny")
     save_base(base, folder)
     for domain in DOMAINS:
         config = AdapterConfig(

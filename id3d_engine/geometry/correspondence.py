@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from ..template import HeadTemplate
 from .closest import Surface, Target, unit, vertex_normals
 from .sdf import Solid
-from .smooth import factor, operators
+from .smooth import factor, neighbours, operators
 
 Array = NDArray[np.float64]
 
@@ -222,9 +222,7 @@ def edges(triangles: NDArray[np.integer]) -> NDArray[np.int64]:
 
 def neighbour_mean(triangles: NDArray[np.integer], count: int) -> sparse.csr_matrix:
     """(N, N): the mean over a vertex's neighbours."""
-    i, j = edges(triangles).T
-    graph = sparse.coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)).tocsr()
-    graph = graph + graph.T
+    graph = neighbours(triangles, count)
     return sparse.diags(1.0 / np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1)) @ graph
 
 

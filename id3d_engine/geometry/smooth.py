@@ -52,6 +52,20 @@ def operators(vertices: NDArray[np.floating], triangles: NDArray[np.integer]) ->
     return Operators(stiffness, np.maximum(mass, 0.1 * np.median(positive)))
 
 
+def neighbours(triangles: NDArray[np.integer], count: int) -> sparse.csr_matrix:
+    """(V, V) of ones where two of `count` vertices share an edge of the triangles (T, 3)."""
+    i, j = triangles.ravel(), np.roll(triangles, -1, axis=1).ravel()
+    edges = sparse.coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)).tocsr()
+    edges = ((edges + edges.T) > 0).astype(float)
+    edges.setdiag(0)
+    return edges
+
+
+def graph_laplacian(edges: sparse.csr_matrix) -> sparse.csr_matrix:
+    """(V, V) degree less adjacency, of what `neighbours` gives."""
+    return (sparse.diags(np.asarray(edges.sum(axis=1)).ravel()) - edges).tocsr()
+
+
 def factor(system: sparse.spmatrix) -> SuperLU:
     """Sparse LU of a symmetric positive definite matrix, ordered for symmetry (fast for meshes)."""
     return splu(
@@ -87,12 +101,7 @@ class SmoothOffsets(torch.nn.Module):
         start: NDArray[np.floating] | None = None,
     ) -> None:
         super().__init__()
-        i = np.asarray(triangles).ravel()
-        j = np.roll(np.asarray(triangles), -1, axis=1).ravel()
-        w = sparse.coo_matrix((np.ones(len(i)), (i, j)), shape=(vertex_count,) * 2).tocsr()
-        w = ((w + w.T) > 0).astype(float)
-        w.setdiag(0)
-        laplacian = sparse.diags(np.asarray(w.sum(axis=1)).ravel()) - w
+        laplacian = graph_laplacian(neighbours(np.asarray(triangles), vertex_count))
         system = (sparse.identity(vertex_count) + strength * laplacian).tocsc()
         self._solve = factor(system).solve
         keep = np.ones(vertex_count) if fixed is None else 1.0 - np.asarray(fixed, float)

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor
 
-from ..template import SKIN, HeadTemplate
+from ..template import HeadTemplate
 from .mesh_quality import inverted
+from .smooth import graph_laplacian, neighbours
 from .units import STILL_M
+from .wrap import skin_triangles
 
 Array = NDArray[np.float64]
 RINGS = 4  # of neighbours that take part in opening a fold
@@ -38,7 +39,7 @@ def unfold_keys(
         neutral: (V, 3) metres.
         keys: name -> (V, 3) offsets at value 1.
     """
-    skin = template.triangles[np.tile(template.part == SKIN, 2)]
+    skin = skin_triangles(template)
     return {
         name: unfold(neutral, offsets, skin, np.linalg.norm(offsets, axis=1) > STILL_M).astype(np.float32)
         for name, offsets in keys.items()
@@ -68,14 +69,14 @@ def unfold(
     bad = inverted(neutral, neutral + best, triangles)
     if not bad.any():
         return best
-    edges = _edges(triangles, len(best))
+    edges = neighbours(triangles, len(best))
     near = np.zeros(len(best), bool)
     near[triangles[bad].ravel()] = True
     for _ in range(RINGS):
         near |= (edges @ near.astype(float)) > 0
     free = np.flatnonzero(near & movable)
     local = triangles[near[triangles].any(axis=1)]
-    laplacian = (sparse.diags(np.asarray(edges.sum(axis=1)).ravel()) - edges)[free][:, free].tocoo()
+    laplacian = graph_laplacian(edges)[free][:, free].tocoo()
     indices = torch.from_numpy(np.stack([laplacian.row, laplacian.col]).astype(np.int64))
     smooth = torch.sparse_coo_tensor(
         indices, torch.from_numpy(laplacian.data), laplacian.shape, check_invariants=True
@@ -109,12 +110,3 @@ def unfold(
 def _normals(vertices: Tensor, triangles: NDArray[np.integer]) -> Tensor:
     a, b, c = (vertices[torch.from_numpy(np.ascontiguousarray(triangles[:, k]))] for k in range(3))
     return torch.linalg.cross(b - a, c - a)
-
-
-def _edges(triangles: NDArray[np.integer], count: int) -> sparse.csr_matrix:
-    """(V, V) of ones where two vertices share an edge."""
-    i, j = triangles.ravel(), np.roll(triangles, -1, axis=1).ravel()
-    edges = sparse.coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)).tocsr()
-    edges = ((edges + edges.T) > 0).astype(float)
-    edges.setdiag(0)
-    return edges

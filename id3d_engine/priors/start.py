@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,30 +183,48 @@ def _solve(gram: NDArray, y: NDArray, penalty: float) -> NDArray:
     return cho_solve(cho_factor(system, overwrite_a=True), y)
 
 
+@dataclass(frozen=True)
+class _Split:
+    """Rows in and out of a fit, and what relates them: `across` (U, S), `gram` (S, S), targets (S, T)."""
+
+    unseen: NDArray
+    across: NDArray
+    gram: NDArray
+    targets: NDArray
+    mean: NDArray
+
+    def answers(self, penalty: float) -> NDArray:
+        """(U, T) for the rows that are left out."""
+        return self.across @ _solve(self.gram, self.targets, penalty) + self.mean
+
+
+def _splits(
+    x: NDArray, y: NDArray, fold: NDArray, gamma: float, *, seen_at_most: int, unseen_at_most: int
+) -> Iterator[_Split]:
+    for k in range(FOLDS):
+        seen, unseen = np.flatnonzero(fold != k)[:seen_at_most], np.flatnonzero(fold == k)[:unseen_at_most]
+        mean = y[seen].mean(0)
+        across, gram = kernel(x[unseen], x[seen], gamma), kernel(x[seen], x[seen], gamma)
+        yield _Split(unseen, across, gram, y[seen] - mean, mean)
+
+
 def _held_out_errors(
     x: NDArray, y: NDArray, fold: NDArray, gamma: float, penalties: NDArray, importance: NDArray
 ) -> NDArray:
     """(P,) weighted squared errors of the people left out, one a penalty."""
     total = np.zeros(len(penalties))
-    for k in range(FOLDS):
-        # The choice needs no more than some thousand rows.
-        seen, unseen = np.flatnonzero(fold != k)[:2400], np.flatnonzero(fold == k)[:1200]
-        mean = y[seen].mean(0)
-        gram, across = kernel(x[seen], x[seen], gamma), kernel(x[unseen], x[seen], gamma)
+    # The choice needs no more than some thousand rows.
+    for split in _splits(x, y, fold, gamma, seen_at_most=2400, unseen_at_most=1200):
         for i, penalty in enumerate(penalties):
-            found = across @ _solve(gram, y[seen] - mean, penalty) + mean
-            total[i] += float((((found - y[unseen]) ** 2) @ importance).sum())
+            total[i] += float((((split.answers(penalty) - y[split.unseen]) ** 2) @ importance).sum())
     return total
 
 
 def _left_out(x: NDArray, y: NDArray, fold: NDArray, gamma: float, penalty: float) -> NDArray:
     """(N, T) answers for each person from the others."""
     found = np.zeros_like(y)
-    for k in range(FOLDS):
-        seen, unseen = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        mean = y[seen].mean(0)
-        weights = _solve(kernel(x[seen], x[seen], gamma), y[seen] - mean, penalty)
-        found[unseen] = kernel(x[unseen], x[seen], gamma) @ weights + mean
+    for split in _splits(x, y, fold, gamma, seen_at_most=len(x), unseen_at_most=len(x)):
+        found[split.unseen] = split.answers(penalty)
     return found
 
 

@@ -115,18 +115,13 @@ def train(
         metrics |= {"photo_faces": len(faces), "photo_gap": round(float(np.linalg.norm(gap)), 3)}
         samples = with_photo_gap(samples, gap)
     _seed(config.seed)
-    if begin is not None:
+    if base is None:
         home = out
-        parts = load_base(locate(begin))
-        _check_size(parts, samples)
-        _train_vae(parts, samples, config, job, accelerator, metrics)
-    elif base is None:
-        starter = replace(config.starter, image_size=samples.image_size)
-        vocabulary = work / "tokenizer"
-        known = CLIPTokenizer.from_pretrained(vocabulary) if vocabulary.is_dir() else None
-        parts, home = build_starter_base(all_texts(samples), starter, tokenizer=known), out
-        if known is None:
-            _keep_vocabulary(parts, vocabulary)
+        if begin is None:
+            parts = _new_base(samples, config, work / "tokenizer")
+        else:
+            parts = load_base(locate(begin))
+            _check_size(parts, samples)
         _train_vae(parts, samples, config, job, accelerator, metrics)
     else:
         home = locate(base)
@@ -194,6 +189,16 @@ def _check_embeddings(samples: Samples, config: TrainingConfig) -> None:
             f"the dataset's embeddings have {found} numbers but the adapters want "
             f"{config.sizes.identity_dimension}: build the dataset with the same identity encoder"
         )
+
+
+def _new_base(samples: Samples, config: TrainingConfig, vocabulary: Path) -> Base:
+    """A base with random weights, and the vocabulary that is kept at `vocabulary`."""
+    known = CLIPTokenizer.from_pretrained(vocabulary) if vocabulary.is_dir() else None
+    starter = replace(config.starter, image_size=samples.image_size)
+    parts = build_starter_base(all_texts(samples), starter, tokenizer=known)
+    if known is None:
+        _keep_vocabulary(parts, vocabulary)
+    return parts
 
 
 def _keep_vocabulary(parts: Base, folder: Path) -> None:

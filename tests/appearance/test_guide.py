@@ -16,30 +16,17 @@ from id3d_engine.job import Job
 from id3d_engine.priors.adapter_files import AdapterConfig
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.prior import Prior
-from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
+from id3d_engine.priors.starter_base import build_starter_base
 
-TINY = StarterConfig(
-    image_size=64,
-    vae_channels=(8, 8, 8, 16),
-    vae_groups=4,
-    unet_channels=(16, 32),
-    head_channels=8,
-    unet_groups=4,
-    text_width=32,
-    text_layers=1,
-    text_heads=2,
-    text_length=24,
-    merges=80,
-)
 CONFIG = PaintConfig(size=128, grid=32, bake_grid=32, rounds=2, views=2, inner_steps=2, denoise_steps=2)
 
 
 @pytest.fixture(scope="module")
-def priors():
+def priors(tiny):
     torch.manual_seed(0)
     made = {}
     for domain in ("albedo", "geometry"):
-        base = build_starter_base(["a head, front view, albedo map", "a broad grin"], TINY)
+        base = build_starter_base(["a head, front view, albedo map", "a broad grin"], tiny)
         config = AdapterConfig(domain, "dlib", 8, rank=2)
         made[domain] = Prior(base, Adapter(base.unet, config.sizes), config)
     return made

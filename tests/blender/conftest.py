@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,6 +66,27 @@ shutil.copytree({bundle!r}, options["--out"])
 shutil.rmtree(work)
 say("done", 1, 1)
 """
+
+
+@pytest.fixture(scope="session")
+def drive() -> Callable[..., list[str]]:
+    """drive("drive_x.py", *arguments, home=FOLDER): the lines it prints in a Blender that knows no user.
+
+    By custom the last line is JSON: what the script found out.
+    """
+    pytest.importorskip("bpy")
+
+    def run(script: str, *arguments: object, home: Path, cwd: Path | None = None) -> list[str]:
+        environment = os.environ | {"HOME": str(home), "BLENDER_USER_RESOURCES": str(home / "profile")}
+        environment.pop("PYTHONPATH", None)
+        command = [sys.executable, Path(__file__).with_name(script), *map(str, arguments)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=cwd or home, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip().splitlines()
+
+    return run
 
 
 @pytest.fixture

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +16,10 @@ NAMES = (*EXPRESSION_NAMES, *ARKIT_NAMES)
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory) -> dict[str, Any]:
-    pytest.importorskip("bpy")
+def facts(drive, tmp_path_factory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("recordings")
-    script = Path(__file__).with_name("drive_animation.py")
-    command = [sys.executable, script, folder, ",".join(EXPRESSION_NAMES), ",".join(ARKIT_NAMES)]
-    environment = os.environ | {"BLENDER_USER_RESOURCES": str(folder / "profile")}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stdout.strip().splitlines()
+    names = ",".join(EXPRESSION_NAMES), ",".join(ARKIT_NAMES)
+    lines = drive("drive_animation.py", folder, *names, home=folder)
     return json.loads(lines[-1]) | {"said": [line for line in lines if line.startswith("Info: ")]}
 
 

@@ -7,10 +7,6 @@ off, and without animation it keeps the sliders where they stand; glTF and USD n
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,15 +19,10 @@ TOLERANCE_M = 1e-4
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory) -> dict[str, Any]:
-    pytest.importorskip("bpy")
+def facts(drive, tmp_path_factory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("exports")
-    script = Path(__file__).with_name("drive_exports.py")
-    command = [sys.executable, script, folder, ",".join(EXPRESSION_NAMES), ",".join(ARKIT_NAMES)]
-    environment = os.environ | {"BLENDER_USER_RESOURCES": str(folder / "profile")}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    names = ",".join(EXPRESSION_NAMES), ",".join(ARKIT_NAMES)
+    return json.loads(drive("drive_exports.py", folder, *names, home=folder)[-1])
 
 
 @pytest.mark.parametrize("kind", ["glb", "fbx", "baked.fbx", "usda"])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +13,9 @@ _FACTS: dict = {}  # of one process for all tests; `bundle` is made anew for eac
 
 
 @pytest.fixture
-def facts(bundle, tmp_path) -> dict:
-    pytest.importorskip("bpy")
+def facts(drive, bundle, tmp_path) -> dict:
     if not _FACTS:
-        command = [sys.executable, Path(__file__).with_name("drive_export.py"), tmp_path, bundle]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        _FACTS.update(json.loads(done.stdout.strip().splitlines()[-1]))
+        _FACTS.update(json.loads(drive("drive_export.py", tmp_path, bundle, home=tmp_path)[-1]))
     return _FACTS
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -55,21 +54,10 @@ def newer_zip(extension_zip, tmp_path) -> Path:
     return target
 
 
-def test_from_installation_to_removal(extension_zip, newer_zip, bundle, engine, tmp_path):
-    script = Path(__file__).with_name("drive_extension.py")
+def test_from_installation_to_removal(drive, extension_zip, newer_zip, bundle, engine, tmp_path):
     photo = ROOT / "examples" / "portrait.jpg"
-    environment = os.environ | {"HOME": str(tmp_path), "BLENDER_USER_RESOURCES": str(tmp_path / "profile")}
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [sys.executable, script, extension_zip, newer_zip, bundle, engine, photo],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    lines = drive("drive_extension.py", extension_zip, newer_zip, bundle, engine, photo, home=tmp_path)
+    facts = json.loads(lines[-1])
 
     assert facts["install"] == "FINISHED" and facts["enabled"] and facts["registered"] == [True, True]
     assert facts["warnings"] == [] and facts["top_level"] == [] and not facts["torch"]

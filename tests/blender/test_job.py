@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,25 +12,14 @@ PHOTO = ROOT / "examples" / "portrait.jpg"
 
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("profile")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture
-def facts(extension_zip, engine, profile, tmp_path) -> dict:
-    environment = os.environ | {"HOME": str(profile), "BLENDER_USER_RESOURCES": str(profile)}
-    environment.pop("PYTHONPATH", None)
-    script = Path(__file__).with_name("drive_job.py")
-    done = subprocess.run(
-        [sys.executable, script, extension_zip, engine, PHOTO, tmp_path],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def facts(drive, extension_zip, engine, home, tmp_path) -> dict:
+    lines = drive("drive_job.py", extension_zip, engine, PHOTO, tmp_path, home=home, cwd=tmp_path)
+    return json.loads(lines[-1])
 
 
 def test_a_job_survives_what_an_artist_does_meanwhile(facts):

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory) -> dict:
-    pytest.importorskip("bpy")
-    script = Path(__file__).with_name("drive_light.py")
-    command = [sys.executable, script, tmp_path_factory.mktemp("light")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def facts(drive, tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("light")
+    return json.loads(drive("drive_light.py", folder, home=folder)[-1])
 
 
 def test_a_reason_where_it_does_not_apply(facts):

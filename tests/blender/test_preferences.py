@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -48,15 +46,8 @@ def wheels(tmp_path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_engine_is_set_up_and_the_buttons_do_what_they_say(zip_with_one_package, wheels, tmp_path):
-    environment = os.environ | {"HOME": str(tmp_path), "BLENDER_USER_RESOURCES": str(tmp_path / "profile")}
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [sys.executable, HERE / "drive_preferences.py", zip_with_one_package, wheels],
-        capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    facts = json.loads(done.stdout.strip().splitlines()[-1])
+def test_the_engine_is_set_up_and_the_buttons_do_what_they_say(drive, zip_with_one_package, wheels, tmp_path):
+    facts = json.loads(drive("drive_preferences.py", zip_with_one_package, wheels, home=tmp_path)[-1])
 
     assert facts["at_first"] == ["The engine is not set up yet", "id3d.setup_engine"]
     assert "Turn on Preferences, System, Network, Allow Online Access, or choose a folder" in facts["offline"]

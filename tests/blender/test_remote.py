@@ -327,17 +327,9 @@ def test_it_takes_the_engines_command_line():
 
 
 @pytest.mark.slow
-def test_blender_makes_a_head_there(server, person, extension_zip, tmp_path):
+def test_blender_makes_a_head_there(drive, server, person, extension_zip, tmp_path):
     server.key = "secret"
-    environment = os.environ | {"HOME": str(tmp_path), "BLENDER_USER_RESOURCES": str(tmp_path / "profile")}
-    environment.pop("PYTHONPATH", None)
-    script = Path(__file__).with_name("drive_remote.py")
-    done = subprocess.run(
-        [sys.executable, script, extension_zip, server.address, person],
-        capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    facts = json.loads(drive("drive_remote.py", extension_zip, server.address, person, home=tmp_path)[-1])
     assert facts["generate"] == ["FINISHED"] and facts["head"] == {"keys": 5, "seed": 7}
     assert "refuses the key: check it in ID3D's preferences" in facts["wrong_key"]
     (request,) = server.jobs.values()

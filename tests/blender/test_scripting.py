@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,19 +12,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_samples_and_api(extension_zip, bundle, engine, tmp_path):
+def test_samples_and_api(drive, extension_zip, bundle, engine, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
-    environment = os.environ | {"HOME": str(tmp_path), "BLENDER_USER_RESOURCES": str(tmp_path / "profile")}
-    environment.pop("PYTHONPATH", None)
-    script, samples = Path(__file__).with_name("drive_scripting.py"), ROOT / "docs" / "scripting"
-    photo = ROOT / "examples" / "portrait.jpg"
-    done = subprocess.run(
-        [sys.executable, script, extension_zip, bundle, engine, photo, samples],
-        capture_output=True, text=True, env=environment, cwd=work, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    photo, samples = ROOT / "examples" / "portrait.jpg", ROOT / "docs" / "scripting"
+    arguments = extension_zip, bundle, engine, photo, samples
+    facts = json.loads(drive("drive_scripting.py", *arguments, home=tmp_path, cwd=work)[-1])
 
     assert facts["module"] == "bl_ext.studio_tools.id3d"
     assert facts["api"] == {"type": "Object", "active": True}

@@ -18,36 +18,18 @@ from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.prompts import DOMAINS, prompt
 from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
 
-TINY = StarterConfig(
-    image_size=64,
-    vae_channels=(8, 8, 8, 16),
-    vae_groups=4,
-    unet_channels=(16, 32),
-    head_channels=8,
-    unet_groups=4,
-    text_width=32,
-    text_layers=1,
-    text_heads=2,
-    text_length=24,
-    merges=80,
-)
 DIMENSION = 8  # of a test identity
 
 
 @pytest.fixture(scope="session")
-def tiny() -> StarterConfig:
-    return TINY
-
-
-@pytest.fixture(scope="session")
-def _base() -> Base:
+def _base(tiny: StarterConfig) -> Base:
     torch.manual_seed(0)
     texts = [
         prompt("a young woman with freckles", "front view", d, e.descriptor)
         for e in EXPRESSIONS
         for d in DOMAINS
     ]
-    base = build_starter_base(texts, TINY)
+    base = build_starter_base(texts, tiny)
     base.unet.eval()
     base.text_encoder.eval()
     return base
