@@ -220,7 +220,9 @@ def _into_scene(job: Job, ready: Outcome) -> Outcome:
             return Outcome(READY, f"{name} is ready; add it in Object Mode", job.request)
         try:
             # With undo, so that one step takes the head away again.
-            bpy.ops.id3d.import_head("EXEC_DEFAULT", True, directory=job.request.out)
+            # Who has watched it grow has the view where it is wanted.
+            seen = job.previews > 0
+            bpy.ops.id3d.import_head("EXEC_DEFAULT", True, directory=job.request.out, frame=not seen)
         except RuntimeError as error:
             return Outcome(FAILED, str(error).removeprefix("Error: ").strip(), job.request, ready.log)
     return Outcome(DONE, f"{name} was added to the scene", job.request)

@@ -16,6 +16,7 @@ from bpy.app.handlers import persistent
 
 from ..id3d_engine.blender_scene.bundle import read_safetensors
 from ..id3d_engine.errors import InputError
+from . import framing
 
 NAME = "ID3D Preview"
 _MARK = "id3d_preview"
@@ -37,10 +38,13 @@ def show(scene: bpy.types.Scene, arrays: dict[str, Any]) -> None:
         arrays: `vertices` (N, 3) float32 in metres and `triangles` (T, 3) int32.
     """
     thing = _find()
+    new = thing is None
     if thing is None:
         thing = _make(scene)
     if thing.mode == "OBJECT":
         _fill(thing.data, arrays["vertices"], arrays["triangles"])
+    if new:
+        framing.frame(scene, thing)
 
 
 def remove() -> None:

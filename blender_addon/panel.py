@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 import bpy
 
 from . import history, job, pictures
 from .preferences import engine_problem, preferences
 from .preferences_ui import draw_problem
+from .sentences import write
 
 _ICONS = {
     job.DONE: "CHECKMARK",
@@ -48,6 +47,9 @@ class ID3D_PT_main(_Part, bpy.types.Panel):
         settings = context.scene.id3d
         if job.current is None and engine_problem(context) is not None:
             draw_problem(context, layout)
+        if job.current is not None:
+            _running(layout, job.current, _letters(context))
+            return
         _photos(layout, settings)
 
         column = layout.column()
@@ -61,9 +63,6 @@ class ID3D_PT_main(_Part, bpy.types.Panel):
         if not settings.all_expressions:
             layout.grid_flow(columns=2, align=True).prop(settings, "chosen")
 
-        if job.current is not None:
-            _running(layout, job.current, _letters(context))
-            return
         button = layout.row()
         button.scale_y = 1.5
         button.enabled = len(settings.photos) > 0
@@ -132,12 +131,14 @@ def _letters(context: bpy.types.Context) -> int:
 
 
 def _running(layout: bpy.types.UILayout, running: job.Job, letters: int) -> None:
+    """The job instead of the settings, which it no longer listens to."""
     box = layout.box()
+    box.label(text=running.request.name, icon="USER")
     if running.preview:
-        box.template_icon(pictures.icon(running.preview, running.previews), scale=6.0)
+        box.template_icon(pictures.icon(running.preview, running.previews), scale=9.0)
     box.progress(factor=running.fraction, text=running.line)
     for sentence in running.notes:
-        _lines(box.column(align=True), sentence, "INFO", letters)
+        write(box.column(align=True), sentence, "INFO", letters)
     button = box.row()
     button.scale_y = 1.5
     button.operator("id3d.cancel", icon="CANCEL")
@@ -146,7 +147,7 @@ def _running(layout: bpy.types.UILayout, running: job.Job, letters: int) -> None
 def _outcome(layout: bpy.types.UILayout, outcome: job.Outcome, letters: int) -> None:
     box = layout.box()
     row = box.row()
-    _lines(row.column(align=True), outcome.sentence, _ICONS[outcome.kind], letters - 4)
+    write(row.column(align=True), outcome.sentence, _ICONS[outcome.kind], letters - 4)
     row.operator("id3d.dismiss", text="", icon="X", emboss=False)
     buttons = box.row(align=True)
     request = outcome.request
@@ -159,15 +160,9 @@ def _outcome(layout: bpy.types.UILayout, outcome: job.Outcome, letters: int) -> 
         buttons.operator(outcome.fix)
     if outcome.kind == job.FAILED and outcome.log is not None:
         buttons.operator("id3d.open_log", icon="TEXT")
-        _lines(box.column(align=True), f"Log: {outcome.log}", "NONE", letters)
 
 
 def _add_button(layout: bpy.types.UILayout, text: str, head: str) -> None:
     row = layout.row(align=True)
     row.operator_context = "EXEC_DEFAULT"  # it is known which head: no file browser
     row.operator("id3d.import_head", text=text, icon="IMPORT").directory = head
-
-
-def _lines(layout: bpy.types.UILayout, sentence: str, icon: str, letters: int) -> None:
-    for number, line in enumerate(wrap(sentence, letters) or [""]):
-        layout.label(text=line, icon=icon if number == 0 or icon == "NONE" else "BLANK1")

@@ -17,9 +17,8 @@ from .preferences import (
     identities_folder,
     user_folder,
 )
+from .sentences import write
 from .setup_engine import ABSENT, PARTIAL, READY, installed
-
-_WIDE = 90  # letters on a line; labels do not break by themselves
 
 
 def draw_preferences(self: ID3D_AP_preferences, context: bpy.types.Context) -> None:
@@ -54,6 +53,7 @@ def draw_problem(context: bpy.types.Context, layout: bpy.types.UILayout) -> None
     problem = engine_problem(context)
     if problem is None:
         return
+    setup_engine.machine()  # look for a GPU while the artist reads
     sentence, operator = problem
     column = layout.column()
     column.alert = True
@@ -62,18 +62,7 @@ def draw_problem(context: bpy.types.Context, layout: bpy.types.UILayout) -> None
     column.operator(operator)
 
 
-def write(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE") -> None:
-    """A sentence over as many labels as it needs."""
-    line = ""
-    for word in f"{sentence} ".split(" "):
-        if line and (not word or len(line) + len(word) > _WIDE):
-            layout.label(text=line, icon=icon)
-            line, icon = "", "BLANK1" if icon != "NONE" else icon
-        line = f"{line} {word}".strip()
-
-
 def _here(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:
-    setup_engine.machine()  # look for a GPU while the artist reads
     layout.prop(self, "device")
     if engine_state() == READY:
         record = installed(engine_folder())

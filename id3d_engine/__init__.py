@@ -13,7 +13,7 @@ The way from photo to shape key, in the order `generate.py` walks it:
 
 What they stand on: `template.py` (the head's one topology), `expressions.py` (the vocabulary),
 `render/` (differentiable, CPU and CUDA), `assets/` (3D heads that priors are trained on),
-`job.py` (progress, cancel, resume), `errors.py`.
+`job.py` (progress, cancel, resume), `live.py` (what to look at meanwhile), `errors.py`.
 
 Importing this package is light: torch is loaded by the first thing that needs it.
 """

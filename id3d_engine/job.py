@@ -137,7 +137,7 @@ class Job:
 
         Args:
             picture: A PNG.
-            surface: What `Progress.surface` promises.
+            surface: What `Progress.surface` promises; empty where it has not changed.
         """
         if self.folder is None:
             return
@@ -147,8 +147,9 @@ class Job:
             temporary = png.with_suffix(".tmp")
             temporary.write_bytes(picture)
             os.replace(temporary, png)
-            _write(mesh, {k: v.detach().cpu().contiguous() for k, v in surface.items()}, {})
-            self.listener(replace(self._latest, preview=str(png), surface=str(mesh)))
+            if surface:
+                _write(mesh, {k: v.detach().cpu().contiguous() for k, v in surface.items()}, {})
+            self.listener(replace(self._latest, preview=str(png), surface=str(mesh) if surface else ""))
 
     def steps(
         self, stage: str, count: int, state: Checkpointable | None = None, message: str = ""

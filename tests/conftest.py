@@ -137,7 +137,7 @@ def tiny_preset() -> Preset:
     return Preset(
         SculptConfig(
             cell_m=0.016, rounds=2, inner_steps=2, views=1, closeups=1, fit_size=64, denoising_steps=1,
-            net=PsiGConfig(tokens=32, width=32), preview_every=0,
+            net=PsiGConfig(tokens=32, width=32),
         ),
         PolishConfig(rounds=1, inner_steps=1, views=2, fit_size=64, denoising_steps=1),
         PaintConfig(size=128, grid=32, bake_grid=32, rounds=2, views=2, inner_steps=1, denoise_steps=1),

@@ -215,7 +215,7 @@ from id3d_engine.geometry.psi_g import PsiGConfig
 from id3d_engine.geometry.sculpt import SculptConfig
 config.PRESETS["draft"] = config.Preset(
     SculptConfig(cell_m=0.016, rounds=30, inner_steps=2, views=1, closeups=1, fit_size=64,
-                 denoising_steps=1, net=PsiGConfig(tokens=32, width=32), preview_every=0),
+                 denoising_steps=1, net=PsiGConfig(tokens=32, width=32)),
     PolishConfig(rounds=4, inner_steps=1, views=2, fit_size=64, denoising_steps=1),
     PaintConfig(size=128, grid=32, bake_grid=32, rounds=20, views=2, inner_steps=1, denoise_steps=1),
 )

@@ -205,6 +205,11 @@ class ID3D_OT_open_log(bpy.types.Operator):
             return False
         return True
 
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        log = job.last and job.last.log
+        return f"{cls.__doc__}: {log}" if log else cls.__doc__
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         if not job.last.log.is_file():
             self.report({"ERROR"}, f"{job.last.log} is gone")

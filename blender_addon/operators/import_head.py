@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ...id3d_engine.blender_scene.bundle import read_bundle
 from ...id3d_engine.blender_scene.head import build_head
 from ...id3d_engine.errors import InputError
+from .. import framing
 
 _BESIDE = "textures"  # where Blender itself puts what it unpacks
 
@@ -31,6 +32,12 @@ class ID3D_OT_import_head(bpy.types.Operator):
             ),
         ),
         description="Where the head's textures are kept",
+    )
+    frame: BoolProperty(
+        name="Move the View",
+        default=True,
+        description="Move viewports in which the head would be out of sight or a speck",
+        options={"SKIP_SAVE"},
     )
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
 
@@ -60,6 +67,8 @@ class ID3D_OT_import_head(bpy.types.Operator):
             selected.select_set(False)
         head.select_set(True)
         context.view_layer.objects.active = head
+        if self.frame:
+            framing.frame(context.scene, head)
         self.report({"INFO"}, f"{head.name}: {len(bundle.names)} shape keys")
         return {"FINISHED"}
 

@@ -13,6 +13,7 @@ from bpy.props import EnumProperty, StringProperty
 from .. import poller, setup_engine
 from ..child import CANCELLED, Child, clean_environment
 from ..preferences import engine_folder, engine_requirements, engine_state, preferences, user_folder
+from ..sentences import write
 from ..torch_builds import Build, Machine, choose, this_machine
 
 KINDS = (
@@ -21,6 +22,8 @@ KINDS = (
     ("cpu", "CPU", "Runs everywhere"),
     ("mps", "Mac (Metal)", "The one build for Macs"),
 )
+
+_WIDTH, _LETTERS = 480, 70  # of the dialog, and on one of its lines
 
 _machine: Machine | None = None
 _looking: threading.Thread | None = None
@@ -78,18 +81,18 @@ class ID3D_OT_setup_engine(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         machine()
-        return context.window_manager.invoke_props_dialog(self, width=480)
+        return context.window_manager.invoke_props_dialog(self, width=_WIDTH)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "kind")
         for line in self._announcement():
-            layout.label(text=line)
+            write(layout, line, letters=_LETTERS)
         layout.prop(self, "wheels")
         layout.prop(self, "python")
         if not self.wheels and (sentence := _offline()):
-            layout.label(text=sentence, icon="ERROR")
+            write(layout, sentence, "ERROR", _LETTERS)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         global _run, fraction, message

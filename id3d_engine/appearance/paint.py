@@ -27,16 +27,17 @@ from torch import Tensor
 from ..errors import InputError
 from ..expressions import NEUTRAL, Expression
 from ..job import Job, Stepper
+from ..live import PICTURE_PX, LiveView, four_views, surface_of
 from ..priors.prior import Prior
 from ..render.cameras import Cameras, join, sample_cameras
-from ..render.lights import sample_lights
+from ..render.lights import preset, sample_lights
 from ..template import HeadTemplate
 from .atlas import make_atlas
 from .canvas import Canvas
 from .detail import Detail, author_height, tangent_normals
 from .guide import Guide, Round, prior_guide
 from .maps import Maps, MapSet, Material, compose_maps, pack, skin_image
-from .pseudo_albedo import Views, film, lobe, look, pseudo_albedo
+from .pseudo_albedo import Views, film, lit, lobe, look, pseudo_albedo
 from .psi_a import PsiAConfig
 from .regularisers import pull_to_start, smoothness, surface_loss, symmetry
 from .settings import PaintConfig, Weights
@@ -126,7 +127,9 @@ def fit(
         template, start, rows, config.grid, view_size, job.generator(STAGE, -1), device, config=network
     )
     optimizer = torch.optim.Adam(canvas.parameters(), lr=config.learning_rate.start, betas=(0.9, 0.95))
+    live = LiveView(job, _Portrait(canvas, vertices))
     for number in job.steps(STAGE, config.rounds, Stepper(canvas, optimizer), "painting skin and eyes"):
+        live.offer()
         share = number / max(config.rounds - 1, 1)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate.at(share)
@@ -157,7 +160,33 @@ def fit(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(canvas.parameters(), 1.0)
             optimizer.step()
+    live.show()
     return canvas
+
+
+class _Portrait:
+    """The neutral head as it is painted now, for `LiveView`; its surface comes once."""
+
+    def __init__(self, canvas: Canvas, vertices: NDArray[np.floating]) -> None:
+        self._canvas, self._vertices = canvas, np.asarray(vertices, np.float32)
+        self._views: Views | None = None
+
+    def __call__(self) -> tuple[Tensor, dict[str, Tensor]]:
+        canvas, surface = self._canvas, {}
+        template, device = canvas.template, canvas.start.device
+        if self._views is None:
+            surface = surface_of(self._vertices, np.asarray(template.triangles, np.int32))
+            self._views = look(
+                torch.from_numpy(self._vertices).to(device),
+                torch.from_numpy(np.asarray(template.triangles)).to(device),
+                torch.from_numpy(np.asarray(template.triangle_uv)).to(device),
+                four_views(device),
+                preset("studio").to(device),
+                PICTURE_PX,
+            )
+        pixels = canvas.start_pixels(self._views)
+        material = canvas.material(canvas.residual(torch.tensor([0], device=device)), self._views, pixels)
+        return self._views.picture(lit(material, self._views)), surface
 
 
 def penalty(canvas: Canvas, residual: Tensor, rows: Tensor, weights: Weights, share: float) -> Tensor:

@@ -198,6 +198,14 @@ def pseudo_albedo(material: Tensor, highlight: Lobe) -> Tensor:
     return linear_to_srgb((albedo + glare).clamp(0, 1))
 
 
+@torch.no_grad()
+def lit(material: Tensor, views: Views) -> Tensor:
+    """(P, 5) material under the views' lights: (P, 3) sRGB, as an eye would see it."""
+    albedo = srgb_to_linear(material[:, ALBEDO])
+    light = _shade(albedo, material[:, ROUGHNESS, None], material[:, SPECULAR, None], views)
+    return linear_to_srgb(light.clamp(0, 1))
+
+
 def _shade(albedo: Tensor, roughness: Tensor, specular: Tensor, views: Views) -> Tensor:
     """(P, 3) radiance. Each pixel is its own batch entry, so that only covered pixels are shaded."""
     lights = views.lights

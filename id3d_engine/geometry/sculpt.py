@@ -7,7 +7,6 @@ surface are evaluated; they are chosen anew each round, so a surface can travel.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,11 +17,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..expressions import NEUTRAL, Expression
-from ..job import Job, Stepper, silent
-from ..png import encode_png
+from ..job import Job, Stepper
+from ..live import PICTURE_PX, LiveView, four_views, surface_of
 from ..priors.guidance import Ramp
 from ..priors.prior import Prior
-from ..render.cameras import Cameras, join, orbit, sample_cameras
+from ..render.cameras import Cameras, join, sample_cameras
 from ..render.normals import render_normals
 from .fields import StartFields, StartHead, start_fields
 from .guide import Guide, PriorGuide
@@ -38,7 +37,6 @@ CLOSEUPS = ("face", "mouth", "eyes")
 # a clear change's 1e-5 and more: with Adam's usual 1e-8 a surface of which nothing is asked drifts by
 # 1.7 mm in a draft, as every weight takes whole steps.
 QUIET = 1e-5
-PREVIEW_VERTICES = 20_000  # as many as Blender takes into its viewport without a hitch
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,6 @@ class SculptConfig:
         mask_weight: Silhouette error beside normal error.
         weights: Of the regularisers.
         net: Psi_g.
-        preview_every: Rounds between previews at least (see `Previews`); 0 makes none.
     """
 
     cell_m: float = 0.006
@@ -94,7 +91,6 @@ class SculptConfig:
     mask_weight: float = 0.5
     weights: Weights = field(default_factory=Weights)
     net: PsiGConfig = field(default_factory=PsiGConfig)
-    preview_every: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +163,9 @@ def sculpt_with(
     starts = {e.name: surfaces.extract(k) for k, e in enumerate(cast)}
     optimizer = torch.optim.Adam(surfaces.net.parameters(), lr=config.learning_rate, eps=QUIET)
     inner_steps = 1 if config.form == "plain" else config.inner_steps
-    previews = Previews(surfaces, config.preview_every, job)
+    live = LiveView(job, surfaces.look)
     for step in job.steps(STAGE, config.rounds, Stepper(surfaces.net, optimizer), "sculpting"):
-        previews.offer(step)
+        live.offer()
         generator = job.generator(STAGE, step)
         index = choose(step, len(cast), config.neutral_share, job)
         cameras = round_cameras(config, start.landmarks(cast[index].name), generator).to(device)
@@ -190,7 +186,7 @@ def sculpt_with(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(surfaces.net.parameters(), config.clip_norm)
             optimizer.step()
-    previews.show()
+    live.show()
     return Sculpture({e.name: surfaces.extract(k) for k, e in enumerate(cast)}, starts)
 
 
@@ -316,6 +312,14 @@ class Surfaces:
         vertices, triangles = shape.vertices.cpu().numpy(), shape.triangles.cpu().numpy()
         return without_crumbs(vertices, triangles)
 
+    def look(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The neutral now, for `LiveView`: its normals, and its surface."""
+        shape = self.near(0).shape()
+        cameras = four_views(shape.vertices.device)
+        images, _ = render_normals(shape.vertices, shape.triangles, cameras, (PICTURE_PX,) * 2)
+        vertices, triangles = shape.vertices.cpu().numpy(), shape.triangles.cpu().numpy()
+        return images, surface_of(*without_crumbs(vertices, triangles))
+
 
 def choose(step: int, count: int, neutral_share: int, job: Job) -> int:
     """Which expression a round is about: each cycle holds every one, and the neutral more often."""
@@ -347,55 +351,3 @@ def without_crumbs(
     triangles = triangles[counts[label] * 100 >= len(label)] if len(label) else triangles
     used, flat = np.unique(triangles, return_inverse=True)
     return vertices[used].astype(np.float32), flat.reshape(-1, 3).astype(np.int32)
-
-
-def coarser(
-    vertices: NDArray[np.float32], triangles: NDArray[np.int32], most: int
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """At most `most` vertices, for looking at: those in one cell of a lattice become their mean."""
-    cell_m = 0.004
-    while len(vertices) > most:
-        places = np.floor(vertices / cell_m).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
-        _, cluster, counts = np.unique(places, return_inverse=True, return_counts=True)
-        if len(counts) <= most:
-            sums = [np.bincount(cluster, weights=vertices[:, axis]) for axis in range(3)]
-            vertices = (np.stack(sums, 1) / counts[:, None]).astype(np.float32)
-            triangles = cluster[triangles].astype(np.int32)
-            a, b, c = triangles.T
-            triangles = triangles[(a != b) & (b != c) & (c != a)]
-        cell_m *= 1.2
-    return vertices, triangles
-
-
-class Previews:
-    """The neutral on its way, to whoever listens; nothing of the work depends on them.
-
-    They keep two seconds and twenty times their own cost apart.
-    """
-
-    def __init__(self, surfaces: Surfaces, every: int, job: Job) -> None:
-        self._surfaces, self._job = surfaces, job
-        self._every = every if job.listener is not silent and job.folder else 0
-        self._due = 0.0
-
-    def offer(self, step: int) -> None:
-        """`show`, if it is time."""
-        if self._every and step % self._every == 0 and time.monotonic() >= self._due:
-            self.show()
-
-    def show(self) -> None:
-        """Its surface, and a picture of its normals from three sides."""
-        if not self._every:
-            return
-        began = time.monotonic()
-        with torch.no_grad():
-            shape = self._surfaces.near(0).shape()
-            cameras = orbit(torch.tensor([0.0, 45.0, 90.0])).to(shape.vertices.device)
-            images, _ = render_normals(shape.vertices, shape.triangles, cameras, (128, 128))
-        picture = torch.cat(list(images), dim=2).permute(1, 2, 0).cpu().numpy()
-        vertices, triangles = without_crumbs(shape.vertices.cpu().numpy(), shape.triangles.cpu().numpy())
-        vertices, triangles = coarser(vertices, triangles, PREVIEW_VERTICES)
-        surface = {"vertices": torch.from_numpy(vertices), "triangles": torch.from_numpy(triangles)}
-        self._job.show(encode_png(picture), surface)
-        now = time.monotonic()
-        self._due = now + max(2.0, 20 * (now - began))

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from id3d_engine.appearance import paint as paint_module
 from id3d_engine.appearance.atlas import make_atlas
@@ -217,3 +218,21 @@ def test_two_views_equal_two_runs_of_one(template, start):
         material = canvas.material(canvas.residual(torch.tensor([0])), views, canvas.start_pixels(views))
         images.append(views.picture(pseudo_albedo(material, lobe(material, views, film(material, views)))))
     assert torch.allclose(images[0], torch.cat(images[1:]), atol=1e-5)
+
+
+def test_whoever_listens_sees_the_paint_and_changes_nothing(template, start, goal, tmp_path):
+    heard, config = [], replace(SMALL, rounds=2, grid=48, inner_steps=2)
+
+    def run(job):
+        canvas = fit(template.vertices, {}, template, start, oracle(goal), [], config, job, 48, NET)
+        return bake(canvas, template.vertices, template, start, [], config)
+
+    followed, alone = run(Job(tmp_path, listener=heard.append)), run(Job())
+    assert np.array_equal(followed.albedo_srgb, alone.albedo_srgb)
+    shown = [progress for progress in heard if progress.preview]
+    assert [bool(progress.surface) for progress in shown] == [True, False]
+    with Image.open(shown[-1].preview) as picture:
+        pixels = np.asarray(picture.convert("RGB"), float) / 255
+    assert pixels.shape == (320, 320, 3)
+    face = pixels[60:100, 60:100].mean((0, 1))  # of the front view: skin under the studio's light
+    assert face[0] > face[1] > face[2] > 0.2

@@ -19,13 +19,13 @@ from id3d_engine.geometry.sculpt import (
     SculptConfig,
     Sculpture,
     choose,
-    coarser,
     round_cameras,
     sculpt_with,
     without_crumbs,
 )
 from id3d_engine.geometry.sdf import Solid
 from id3d_engine.job import Job
+from id3d_engine.live import coarser
 from id3d_engine.render.normals import render_normals
 from id3d_engine.template import load_template
 
@@ -36,7 +36,6 @@ SMALL = SculptConfig(
     views=3,
     closeups=1,
     neutral_share=1,
-    preview_every=0,
     net=PsiGConfig(tokens=32, width=32, reach_m=0.02),
 )
 STRETCH = next(e for e in EXPRESSIONS if e.name == "mouth_stretch")
@@ -144,7 +143,7 @@ def test_a_cancelled_job_goes_on_to_the_same_bytes(oracle, start, tmp_path):
 
 
 def test_whoever_listens_sees_the_head_grow_and_changes_nothing(oracle, start, tmp_path):
-    heard, config = [], replace(SMALL, rounds=2, inner_steps=1, preview_every=1)
+    heard, config = [], replace(SMALL, rounds=2, inner_steps=1)
     run(oracle, start, config, Job(tmp_path / "alone"))
     assert not (tmp_path / "alone" / "preview.png").exists()
     followed = run(oracle, start, config, Job(tmp_path / "followed", listener=heard.append))
@@ -169,7 +168,7 @@ def test_a_preview_is_no_finer_than_asked(start):
 def test_a_preview_that_cannot_be_written_stops_nothing(oracle, start, tmp_path):
     job = Job(tmp_path / "work", listener=lambda progress: None)
     job.folder = tmp_path / "gone"
-    run(oracle, start, replace(SMALL, rounds=0, preview_every=1), job)
+    run(oracle, start, replace(SMALL, rounds=0), job)
 
 
 def test_every_expression_has_its_turn_and_the_neutral_more():
