@@ -39,7 +39,7 @@ class _Part:
 class ID3D_PT_main(_Part, bpy.types.Panel):
     """Photos, settings, the button, and the progress of a running job."""
 
-    bl_label = "ID3D"
+    bl_label = "Head from ID"
     bl_order = 0
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -78,7 +78,6 @@ class ID3D_PT_history(_Part, bpy.types.Panel):
     """Stopped jobs and finished heads."""
 
     bl_label = "Earlier Heads"
-    bl_parent_id = "ID3D_PT_main"
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender's own convention)
     bl_order = 90
 

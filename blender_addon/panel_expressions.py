@@ -24,7 +24,7 @@ class ID3D_PT_expressions(_HeadPanel, bpy.types.Panel):
     """Sliders of the favourites."""
 
     bl_label = "Expressions"
-    bl_parent_id = "ID3D_PT_main"
+    bl_order = 10
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout

@@ -15,7 +15,7 @@ class ID3D_PT_light(bpy.types.Panel):
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "ID3D"
-    bl_parent_id = "ID3D_PT_main"
+    bl_order = 20
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
 
     def draw(self, context: bpy.types.Context) -> None:

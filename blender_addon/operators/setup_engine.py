@@ -23,7 +23,7 @@ KINDS = (
     ("mps", "Mac (Metal)", "The one build for Macs"),
 )
 
-_WIDTH, _LETTERS = 480, 70  # of the dialog, and on one of its lines
+_WIDTH, _LETTERS = 480, 76  # of the dialog, and on one of its lines
 
 _machine: Machine | None = None
 _looking: threading.Thread | None = None

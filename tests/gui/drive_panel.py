@@ -232,8 +232,8 @@ def look(window: Window, *, lit: bool = False) -> None:
         "view.view_rotation = (0.7071, 0.7071, 0, 0)\n"
         "with bpy.context.temp_override(area=area, region=region): bpy.ops.view3d.view_selected()"
     )
-    time.sleep(6)  # shaders
-    window.settle()
+    time.sleep(6)
+    window.settle(30)  # shaders are compiled at first
 
 
 def act(window: Window) -> None:
