@@ -42,6 +42,7 @@ from id3d_engine.priors.start import find_start
 from id3d_engine.priors.train import train_start
 from id3d_engine.render.lights import preset as light_preset
 from id3d_engine.template import HeadTemplate, load_template
+from id3d_engine.topology import on_template
 
 AVERAGE_OF = 200  # training subjects whose mean is the average head
 
@@ -78,7 +79,7 @@ def main() -> None:
                     preset=options.preset,
                     seed=index,
                 )
-            head = Head.read(folder)
+            head = on_template(Head.read(folder), template)
             heads["found"] = head.vertices
             inputs.append(embedding)
             outputs.append(picture_embedding(head, encoder))

@@ -31,6 +31,7 @@ def generate(
     preset: str = "draft",
     expressions: str = "all",
     seed: int = 0,
+    topology: str = "fine",
 ) -> bpy.types.Object:
     """Make a head and add it to the scene.
 
@@ -40,6 +41,7 @@ def generate(
         preset: "draft", "standard" or "high".
         expressions: "all", or names with commas between them; Apple's 52 always come along.
         seed: The same seed and photos give the same head.
+        topology: "fine" (20,000 vertices) or "template" (5,000).
 
     Returns:
         The head: metres, face to -Y, one shape key for each expression, all at 0. It is selected and active.
@@ -50,7 +52,14 @@ def generate(
     several = [photos] if isinstance(photos, str | Path) else photos
     # A script's paths are relative to where it runs; Blender's (//) to the open file.
     paths = [str(path) if str(path).startswith("//") else str(Path(path).resolve()) for path in several]
-    return _made_by(bpy.ops.id3d.generate_head, photos="\n".join(paths), text=text, preset=preset, seed=seed)
+    settings = {
+        "text": text,
+        "preset": preset,
+        "expressions": expressions,
+        "seed": seed,
+        "topology": topology,
+    }
+    return _made_by(bpy.ops.id3d.generate_head, photos="\n".join(paths), **settings)
 
 
 def load(path: str | Path) -> bpy.types.Object:

@@ -132,13 +132,14 @@ def generate_arguments(
     preset: str,
     seed: int,
     expressions: str = "all",
+    topology: str = "fine",
     resume: bool = False,
 ) -> list[str]:
     """The command line of `id3d generate`; a single `.id` file is an identity instead of photos."""
     identity = len(photos) == 1 and photos[0].lower().endswith(".id")
     source = ["--id", *photos] if identity else [*photos]
     options = ["--out", str(out), "--preset", preset, "--seed", str(seed), "--progress", "json"]
-    options += ["--expressions", expressions]
+    options += ["--expressions", expressions, "--topology", topology]
     if text.strip():
         options += [f"--text={text.strip()}"]
     if resume:

@@ -107,6 +107,7 @@ def _read(folder: Path, notes: Notes) -> Made | None:
             str(facts.get("preset", "draft")),
             ",".join(facts.get("expressions", ())) or "all",
             int(facts.get("seed", 0)),
+            str(facts.get("topology", "fine")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

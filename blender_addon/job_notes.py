@@ -30,7 +30,7 @@ class Request:
     Attributes:
         out: The bundle's folder, absolute.
         photos: Absolute paths, or one identity file.
-        text, preset, expressions, seed: As `id3d generate` takes them.
+        text, preset, expressions, seed, topology: As `id3d generate` takes them.
     """
 
     out: str
@@ -39,6 +39,7 @@ class Request:
     preset: str = "draft"
     expressions: str = "all"
     seed: int = 0
+    topology: str = "fine"
 
     @property
     def name(self) -> str:

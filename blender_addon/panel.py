@@ -57,6 +57,7 @@ class ID3D_PT_main(_Part, bpy.types.Panel):
         column.use_property_decorate = False
         column.prop(settings, "text")
         column.prop(settings, "preset")
+        column.prop(settings, "topology")
         column.prop(settings, "seed")
         column.prop(preferences(context), "device")
         column.prop(settings, "all_expressions")
@@ -68,7 +69,7 @@ class ID3D_PT_main(_Part, bpy.types.Panel):
         button.enabled = len(settings.photos) > 0
         operator = button.operator("id3d.generate_head", icon="USER")
         operator.text, operator.preset, operator.seed = settings.text, settings.preset, settings.seed
-        operator.expressions = settings.expressions()
+        operator.expressions, operator.topology = settings.expressions(), settings.topology
         if job.last is not None:
             _outcome(layout, job.last, _letters(context))
         layout.operator("id3d.import_head", icon="IMPORT")

@@ -16,6 +16,10 @@ PRESETS = (
     ("standard", "Standard", "More steps and larger maps"),
     ("high", "High", "For a GPU: all the detail that the prior has"),
 )
+MESHES = (
+    ("fine", "Fine", "20,000 vertices, smooth up close"),
+    ("template", "Light", "5,000 vertices, for games or a Subdivision modifier of your own"),
+)
 # The engine's 13 expressions, in its order.
 EXPRESSIONS = (
     ("mouth_stretch", "Mouth Stretch", "Mouth wide open, jaw dropped"),
@@ -50,6 +54,7 @@ class ID3D_PG_settings(bpy.types.PropertyGroup):
     )
     preset: EnumProperty(name="Preset", items=PRESETS, default="draft", description="Time against quality")
     seed: IntProperty(name="Seed", min=0, description="The same seed and photos give the same head")
+    topology: EnumProperty(name="Mesh", items=MESHES, default="fine", description="How fine the head is")
     all_expressions: BoolProperty(
         name="All 13 Expressions", default=True, description="Off: choose them; fewer take less time"
     )

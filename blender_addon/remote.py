@@ -399,7 +399,7 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(name, type=Path)
     for name, default in (("--text", ""), ("--preset", "draft"), ("--expressions", "all")):
         parser.add_argument(name, default=default)
-    parser.add_argument("--topology", default="template")
+    parser.add_argument("--topology", default="fine")
     for name in ("--device", "--progress", "--prior", "--blend"):  # a local engine's; the server has its own
         parser.add_argument(name)
     parser.add_argument("--seed", type=int, default=0)

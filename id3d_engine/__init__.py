@@ -8,8 +8,8 @@ The way from photo to shape key, in the order `generate.py` walks it:
     appearance/  transformer-driven albedo, roughness and specular, baked to the template's UVs
     head.py      the head bundle: one folder with mesh, shape keys, maps, GLB and previews
 
-`stages.py` holds the stages; `edit.py` walks them from a finished head under a new text, and
-`evaluate.py` measures a head.
+`stages.py` holds the stages, `topology.py` the meshes a head can have; `edit.py` walks the stages from
+a finished head under a new text, and `evaluate.py` measures a head.
 
 What they stand on: `template.py` (the head's one topology), `expressions.py` (the vocabulary),
 `render/` (differentiable, CPU and CUDA), `assets/` (3D heads that priors are trained on),

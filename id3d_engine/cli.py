@@ -101,9 +101,9 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expressions", default="all", metavar="all|NAME,...", help="which shape keys")
     parser.add_argument(
         "--topology",
-        default="template",
-        choices=("template", "dmtet"),
-        help="dmtet: the raw sculpted surface, for hair that a template cannot follow",
+        default="fine",
+        choices=("fine", "template", "dmtet"),
+        help="the mesh: 20,000 vertices, 5,000, or the raw sculpted surface for hair that neither can follow",
     )
     _device(parser)
     _seed(parser)

@@ -19,12 +19,12 @@ from .expressions import select
 from .head import Head, check_destination, sha256_of
 from .job import Job, Listener, silent
 from .stages import Task, colour, describe, find_identity, finish, shape, textures, working_folder
+from .topology import FINE, on_template, refined, topology_of
 
 if TYPE_CHECKING:
     from .appearance.maps import Material
     from .config import Preset
     from .identity import Identity
-    from .template import HeadTemplate
 
 TARGETS = ("geometry", "texture", "both")
 NOBODY = "the bundle holds no identity, so the edit follows the text alone: give a photo or an identity"
@@ -99,7 +99,7 @@ def edit(
     if target not in TARGETS:
         raise InputError(f"unknown target {target!r}: choose {', '.join(TARGETS)}")
     template, old = load_template(), Head.read(source)
-    check_topology(old, template)
+    mesh, old = topology_of(old, template), on_template(old, template)
     check_destination(out, overwrite=overwrite)
     settings, where = settings_of(preset), pick(device)
     notes: list[str] = []
@@ -130,20 +130,9 @@ def edit(
     task = Task(template, embedding, cast, text, prior, settings, where, job)
     new = old if target == "texture" else reshaped(old, task)
     new = new if target == "geometry" else repainted(new, task)
+    new = refined(new) if mesh == FINE else new
     new = replace(new, info=describe(request, task, source=old.info.get("provenance", {})))
     return finish(new, out, work, overwrite=overwrite, identity=person if kept else None)
-
-
-def check_topology(head: Head, template: HeadTemplate) -> None:
-    """Raise unless a head has the template's vertices and faces.
-
-    Raises:
-        InputError: it has others.
-    """
-    if len(head.vertices) != len(template.vertices) or not np.array_equal(head.faces, template.faces):
-        raise InputError(
-            "this head does not have the template's topology, so it cannot be edited: generate it again"
-        )
 
 
 def reshaped(head: Head, task: Task) -> Head:

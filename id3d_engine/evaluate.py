@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InputError
+from .expressions import side
 from .head import Head, validate
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 AZIMUTHS_DEG = (-25.0, 0.0, 25.0)
 RENDER_PX = 256
 MIDLINE_M = 0.01  # what lies farther beyond x = 0 belongs to the other side
-_SIDEWAYS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def stillness(head: Head) -> dict[str, float]:
     """One-sided unit -> the longest offset it has beyond `MIDLINE_M` on the other side, metres."""
     found = {}
     for name, offsets in zip(head.names, head.shape_keys, strict=True):
-        if name in _SIDEWAYS or not name.endswith(("Left", "Right")):
+        if not side(name):
             continue
-        across = head.vertices[:, 0] * (-1 if name.endswith("Left") else 1) > MIDLINE_M
+        across = head.vertices[:, 0] * -side(name) > MIDLINE_M
         lengths = np.linalg.norm(offsets[across], axis=1)
         found[name] = float(lengths.max()) if len(lengths) else 0.0
     return found

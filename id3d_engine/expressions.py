@@ -29,6 +29,16 @@ ARKIT_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 
 
+_SIDEWAYS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+
+
+def side(name: str) -> int:
+    """1 for a unit of the head's own left (x > 0), -1 for one of its right, 0 for what moves both."""
+    if name in _SIDEWAYS:
+        return 0
+    return 1 if name.endswith("Left") else -1 if name.endswith("Right") else 0
+
+
 @dataclass(frozen=True)
 class Expression:
     """One expression of the vocabulary.

@@ -33,6 +33,7 @@ from .stages import (
     textures,
     working_folder,
 )
+from .topology import DMTET, FINE, TOPOLOGIES, refined
 
 if TYPE_CHECKING:
     from .appearance.maps import Maps
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from .geometry.fields import StartHead
     from .identity import Identity
     from .priors.start import HeadStart
-
-TOPOLOGIES = ("template", "dmtet")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def generate(
     prior: str | Path = "starter",
     preset: str | Preset = "draft",
     expressions: str | Sequence[str] = "all",
-    topology: str = "template",
+    topology: str = FINE,
     device: str = "auto",
     seed: int = 0,
     resume: bool = False,
@@ -87,7 +86,7 @@ def generate(
         prior: "starter", a prior folder, or a hub id.
         preset: "draft", "standard", "high", or settings of your own.
         expressions: "all", or names of the 13; the 52 ARKit units are always there.
-        topology: "template", or "dmtet" to keep the sculpted surface itself (see `geometry.raw_topology`).
+        topology: The mesh: "fine", "template" or "dmtet" (see `topology`).
         device: "auto", "cpu" or "cuda".
         seed: Same seed, inputs and machine: same bytes on a CPU.
         resume: Go on from the checkpoints of a stopped run with the same request.
@@ -113,8 +112,8 @@ def generate(
     out = Path(out)
     check_destination(out, overwrite=overwrite)
     if topology not in TOPOLOGIES:
-        raise InputError(f"unknown topology {topology!r}: choose {' or '.join(TOPOLOGIES)}")
-    if topology == "dmtet":
+        raise InputError(f"unknown topology {topology!r}: choose one of {', '.join(TOPOLOGIES)}")
+    if topology == DMTET:
         load_xatlas()  # better now than after the work
     settings, cast, where, template = settings_of(preset), select(expressions), pick(device), load_template()
     notes: list[str] = []
@@ -131,7 +130,9 @@ def generate(
     vertices, offsets, surface = shape(posed(start, task), task)
     maps = painted(start, vertices, offsets, task)
     head = assemble(vertices, offsets, maps, request, task)
-    if topology == "dmtet":
+    if topology == FINE:
+        head = refined(head)
+    if topology == DMTET:
         head = with_surface(head, surface, vertices, offsets, maps, task)
     return finish(head, out, work, overwrite=overwrite, identity=person if save_identity else None)
 

@@ -173,7 +173,7 @@ def test_unusable_requests_are_refused_and_leave_nothing(
         ({"identity": tmp_path / "no.id"}, "no identity file"),
         ({"expressions": "wink"}, "unknown expression 'wink'"),
         ({"preset": "best"}, "unknown preset 'best': choose one of draft, standard, high"),
-        ({"topology": "quads"}, "unknown topology 'quads': choose template or dmtet"),
+        ({"topology": "quads"}, "unknown topology 'quads': choose one of fine, template, dmtet"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
         ({"prior": tmp_path}, "has no geometry.json"),
     ]

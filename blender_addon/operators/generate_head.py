@@ -15,7 +15,7 @@ from .. import history, job
 from ..engine import claim_name, partial
 from ..job_notes import Busy, Notes, Request
 from ..preferences import heads_folder, user_folder
-from ..properties import PRESETS
+from ..properties import MESHES, PRESETS
 
 
 class _Making:
@@ -92,6 +92,8 @@ class ID3D_OT_generate_head(_Making, bpy.types.Operator):
     )
     seed: IntProperty(name="Seed", min=0, description="The same seed and photos give the same head")
 
+    topology: EnumProperty(name="Mesh", items=MESHES, default="fine", description="How fine the head is")
+
     def _start(self, context: bpy.types.Context) -> job.Job | None:
         listed = [photo.path for photo in context.scene.id3d.photos]
         photos = [str(Path(bpy.path.abspath(path)).resolve()) for path in self.photos.splitlines() or listed]
@@ -107,7 +109,7 @@ class ID3D_OT_generate_head(_Making, bpy.types.Operator):
             out = claim_name(heads_folder(context).resolve(), "head")
         except OSError as error:
             return self._refuse(f"The heads folder cannot be written ({error}): choose another one")
-        settings = (self.text, self.preset, self.expressions, self.seed)
+        settings = (self.text, self.preset, self.expressions, self.seed, self.topology)
         return self._begin(context, Request(str(out), tuple(photos), *settings), resume=False)
 
 

@@ -100,6 +100,8 @@ class ID3D_OT_again(bpy.types.Operator):
         settings.text, settings.seed = request.text, request.seed
         if request.preset in ("draft", "standard", "high"):
             settings.preset = request.preset
+        if request.topology in ("fine", "template"):
+            settings.topology = request.topology
         settings.choose(request.expressions)
         there = [path for path in request.photos if Path(path).is_file()]
         if there:

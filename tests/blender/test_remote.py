@@ -183,7 +183,7 @@ def test_an_identity_goes_out_and_a_head_comes_back(server, start, person, parts
     assert (code, why) == (0, "")
     (request,) = server.jobs.values()
     assert request["settings"] == {
-        "text": "bald", "preset": "high", "seed": 5, "expressions": "all", "topology": "template",
+        "text": "bald", "preset": "high", "seed": 5, "expressions": "all", "topology": "fine",
     }  # fmt: skip
     assert request["identity"]["encoder"] == "dlib" and request["identity"]["sources"] == 3
     np.testing.assert_array_equal(

@@ -1,0 +1,42 @@
+"""The fine head against the template's: the same head, smoother."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from id3d_engine.errors import InputError
+from id3d_engine.evaluate import stillness
+from id3d_engine.expressions import side
+from id3d_engine.head import Head
+from id3d_engine.template import load_template
+from id3d_engine.topology import on_template, refined, topology_of
+
+
+def test_there_and_back(template_head: Head) -> None:
+    template, fine = load_template(), refined(template_head)
+    assert len(fine.vertices) == 20_570 and len(fine.faces) == 4 * len(template.faces)
+    assert [topology_of(head, template) for head in (template_head, fine)] == ["template", "fine"]
+    back = on_template(fine, template)
+    for one, other in ((back.vertices, template_head.vertices), (back.shape_keys, template_head.shape_keys),
+                       (back.faces, template_head.faces), (back.uv, template_head.uv)):  # fmt: skip
+        assert np.array_equal(one, other)
+    assert fine.names == template_head.names and fine.uv.min() >= 0 and fine.uv.max() <= 1
+    assert on_template(template_head, template).faces is template.faces
+
+
+def test_one_sided_units_stay_on_their_side(template_head: Head) -> None:
+    before, after = stillness(template_head), stillness(refined(template_head))
+    assert before.keys() == after.keys() and before
+    for name, length in after.items():
+        assert length <= before[name] + 1e-7
+
+
+def test_another_mesh_is_refused(small_head: Head) -> None:
+    assert topology_of(small_head, load_template()) == "dmtet"
+    with pytest.raises(InputError, match="does not have the template's topology"):
+        on_template(small_head, load_template())
+
+
+def test_sides() -> None:
+    assert [side(name) for name in ("eyeBlinkLeft", "mouthSmileRight", "jawLeft", "smile")] == [1, -1, 0, 0]
