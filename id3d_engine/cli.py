@@ -207,7 +207,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         "--photos",
         type=Path,
         metavar="FOLDER",
-        help="photographs of many people, to train for photographs too",
+        help="photographs of many people, with people.csv, to train for photographs too",
     )
     parser.add_argument("--steps", type=_positive, help="optimiser steps of the denoiser")
     parser.add_argument("--vae-steps", type=_not_negative, help="optimiser steps of the autoencoder")

@@ -31,8 +31,8 @@ with the regressor that gives the start head (`start.safetensors`).
 Learning curves and sample grids are written beside the folder during training (`*.work`).
 """
 
-_PHOTOS = """Of photographs only one mean was used: that of the embeddings of
-  `photo_faces` faces, to move the renders' embeddings to where photographs lie."""
+_PHOTOS = """Of photographs only this was used: by how much embeddings of `photo_faces` of them differ
+  from renders' of people of the same sex, age and ancestry."""
 
 
 def write_card(

@@ -38,7 +38,7 @@ from .card import write_card
 from .curves import Curve
 from .locate import locate
 from .noise import NoiseSchedule
-from .photo_gap import photo_embeddings, photo_gap, with_photo_gap
+from .photo_gap import photo_gap, read_photos, with_photo_gap
 from .prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
 from .samples import write_grid
 from .shards import Samples, decode_pngs, find_shards, read_shards
@@ -89,15 +89,15 @@ def train(
         config: Settings.
         base: A pipeline folder or hub id whose weights stay frozen; None trains a starter base.
         begin: A prior with a base of its own, whose weights to begin from; None begins from noise.
-        photos: A folder of photographs of many people, so that training sees embeddings as
-            photographs give them too (`photo_gap.py`); None trains on those of renders alone.
+        photos: A folder of photographs of many people with a table of who they are, so that training sees
+            embeddings as photographs give them too (`photo_gap.py`); None trains on those of renders.
         listener: Receives `Progress`.
         cancel: Set it to stop; a checkpoint is kept.
 
     Raises:
         InputError: the dataset has no shards, its embeddings do not fit `config.sizes`, its images
             do not fit the base, the precision is unknown, `out.work` holds another training, both
-            `base` and `begin` are given, or `photos` has too few faces.
+            `base` and `begin` are given, or `photos` cannot be used.
         Cancelled: `cancel` was set.
     """
     if base is not None and begin is not None:
@@ -110,9 +110,10 @@ def train(
     job = Job(work, seed=config.seed, listener=listener, cancel=cancel)
     metrics: dict[str, float] = {}
     if photos is not None:
-        faces = photo_embeddings(photos, DlibEncoder())
-        gap = photo_gap(faces, samples)
-        metrics |= {"photo_faces": len(faces), "photo_gap": round(float(np.linalg.norm(gap)), 3)}
+        faces, who = read_photos(photos, DlibEncoder())
+        gap = photo_gap(faces, who, samples)
+        away = np.linalg.norm(gap.at(who).mean(axis=0))
+        metrics |= {"photo_faces": len(faces), "photo_gap": round(float(away), 3)}
         samples = with_photo_gap(samples, gap)
     _seed(config.seed)
     if base is None:

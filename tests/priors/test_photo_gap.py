@@ -1,53 +1,91 @@
-"""The difference between photographs and renders, on the example portrait and made-up renders."""
+"""The difference between photographs and renders, on made-up embeddings and the example portrait."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from id3d_engine.errors import InputError
 from id3d_engine.identity.dlib_encoder import DlibEncoder
-from id3d_engine.priors.photo_gap import FEWEST, photo_embeddings, photo_gap, with_photo_gap
+from id3d_engine.priors.photo_gap import COLUMNS, FEWEST, photo_gap, read_photos, with_photo_gap
 from id3d_engine.priors.shards import Samples
 
 PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
+SIZE = 16
 
 
-def renders(rng: np.random.Generator) -> Samples:
-    """Three subjects, one with two views, two photos each."""
-    subjects = [0, 0, 1, 2]
-    rows = [rng.normal(size=(2, 128)).astype(np.float32) for _ in subjects]
-    rows[1] = rows[0]
-    return Samples([b""] * 4, [b""] * 4, rows, [{"subject": s} for s in subjects])
+def people(rng: np.random.Generator, count: int, men: float) -> np.ndarray:
+    """(N, 5) attributes, this share of them men."""
+    gender = (rng.random(count) < men).astype(float)
+    shares = rng.dirichlet(np.ones(3), count)
+    return np.concatenate([gender[:, None], rng.uniform(10, 80, (count, 1)), shares], axis=1)
+
+
+def samples_of(embeddings: np.ndarray, attributes: np.ndarray) -> Samples:
+    """Two records a subject, two photo-like renders each."""
+    rows = [np.stack([e, e]) for e in embeddings for _ in range(2)]
+    records = [
+        {"subject": i, "attributes": dict(zip(COLUMNS, a, strict=True))}
+        for i, a in enumerate(attributes)
+        for _ in range(2)
+    ]
+    return Samples([b""] * len(rows), [b""] * len(rows), rows, records)
+
+
+def test_who_is_on_the_photographs_does_not_count() -> None:
+    """Renders of everybody, photographs of women almost alone: the gap is the same for all."""
+    rng = np.random.default_rng(0)
+    trait, gap = rng.normal(size=(5, SIZE)), rng.normal(size=SIZE)
+    of_renders, of_photos = people(rng, 400, 0.5), people(rng, 60, 0.1)
+    renders = of_renders @ trait + 0.05 * rng.normal(size=(400, SIZE))
+    photos = of_photos @ trait + gap + 0.05 * rng.normal(size=(60, SIZE))
+    samples = samples_of(renders, of_renders)
+    found = photo_gap(photos, of_photos, samples).at(of_renders)
+    assert np.abs(found - gap).max() < 0.1
+    plain = photos.mean(0) - renders.mean(0)
+    assert np.abs(plain - gap).max() > 0.3  # what the difference of the means would have said
+
+
+def test_a_trait_that_photographs_show_more_strongly_is_learned() -> None:
+    rng = np.random.default_rng(1)
+    men, more = rng.normal(size=SIZE), rng.normal(size=SIZE)
+    of_renders, of_photos = people(rng, 400, 0.5), people(rng, 400, 0.5)
+    samples = samples_of(of_renders[:, :1] * men, of_renders)
+    found = photo_gap(of_photos[:, :1] * (men + more), of_photos, samples)
+    man, woman = found.at(np.array([[1.0, 40, 0.3, 0.3, 0.4], [0.0, 40, 0.3, 0.3, 0.4]]))
+    assert np.allclose(man - woman, more, atol=0.15 * np.abs(more).max())
 
 
 def test_every_embedding_is_seen_as_render_and_as_photograph() -> None:
-    rng = np.random.default_rng(0)
-    samples = renders(rng)
-    moved = np.stack([samples.identity[i].mean(0) for i in (0, 2, 3)]) + 0.25
-    gap = photo_gap(moved, samples)
-    np.testing.assert_allclose(gap, 0.25, atol=1e-5)  # a subject counts once, however many its views
+    rng = np.random.default_rng(2)
+    who = people(rng, 20, 0.5)
+    samples = samples_of(rng.normal(size=(20, SIZE)).astype(np.float32), who)
+    gap = photo_gap(rng.normal(size=(20, SIZE)), who, samples)
     both = with_photo_gap(samples, gap)
-    for before, after in zip(samples.identity, both.identity, strict=True):
+    for index, (before, after) in enumerate(zip(samples.identity, both.identity, strict=True)):
         np.testing.assert_array_equal(after[:2], before)
-        np.testing.assert_allclose(after[2:], before + 0.25, atol=1e-5)
+        np.testing.assert_allclose(after[2:], before + gap.at(who[index // 2 : index // 2 + 1]), atol=1e-5)
+    nameless = replace(samples, records=[{"subject": 0}] * 40)
+    with pytest.raises(InputError, match="train without --photos"):
+        with_photo_gap(nameless, gap)
 
 
-def test_every_face_of_the_folder_counts(tmp_path: Path) -> None:
-    one = np.asarray(Image.open(PORTRAIT).convert("RGB").resize((256, 256)))
-    for index in range(FEWEST // 2):
-        two = np.concatenate([one, np.clip(one.astype(int) + 5 * index, 0, 255).astype(np.uint8)], axis=1)
-        Image.fromarray(two).save(tmp_path / f"{index}.png")
-    (tmp_path / "notes.txt").write_text("no picture")
-    assert photo_embeddings(tmp_path, DlibEncoder()).shape == (FEWEST, 128)
-
-
-def test_too_few_faces(tmp_path: Path) -> None:
-    Image.open(PORTRAIT).save(tmp_path / "one.jpg")
-    with pytest.raises(InputError, match=r"shows \d face\(s\), too few"):
-        photo_embeddings(tmp_path, DlibEncoder())
-    with pytest.raises(InputError, match="there is no folder"):
-        photo_embeddings(tmp_path / "nowhere", DlibEncoder())
+def test_the_table_says_who_is_who(tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_bytes(PORTRAIT.read_bytes())
+    line = "one.jpg,0,35,0,0,1\n"
+    table = tmp_path / "people.csv"
+    table.write_text("file,gender,age,african,asian,caucasian\n" + FEWEST * line)
+    embeddings, attributes = read_photos(tmp_path, DlibEncoder())
+    assert embeddings.shape == (FEWEST, 128) and attributes.tolist() == FEWEST * [[0, 35, 0, 0, 1]]
+    table.write_text("file,gender,age,african,asian,caucasian\n" + line)
+    with pytest.raises(InputError, match=r"shows 1 face\(s\), too few"):
+        read_photos(tmp_path, DlibEncoder())
+    table.write_text("file,gender\none.jpg,0\n")
+    with pytest.raises(InputError, match=r"a line that cannot be used.*'age'"):
+        read_photos(tmp_path, DlibEncoder())
+    table.unlink()
+    with pytest.raises(InputError, match="list the photographs there, with columns file, gender, age"):
+        read_photos(tmp_path, DlibEncoder())
