@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         add("generate", commands.generate, "make a head from photos of one person, or from an identity file")
     )
     _edit(add("edit", commands.edit, "change a head by text: its geometry, its maps, or both"))
-    _evaluate(add("evaluate", commands.evaluate, "measure a head: shape keys, UVs, likeness to photos"))
+    _evaluate(add("evaluate", commands.evaluate, "measure a head, or the method on people it has never seen"))
     _identity(add("identity", commands.identity, "photos of one person to a small identity file"))
     _export(add("export", commands.export, "write a head as GLB, OBJ, .blend, FBX or USD"))
     _relight(add("relight", commands.relight, "picture a head under another light"))
@@ -139,9 +139,17 @@ def _edit(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
-    _head(parser)
+    parser.add_argument("head", nargs="?", type=Path, metavar="HEAD", help="a head bundle")
     parser.add_argument("--photo", nargs="+", type=Path, metavar="PHOTO", help="photos of the person")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    whole = parser.add_argument_group("instead of HEAD, the whole method on people it has never seen")
+    whole.add_argument("--people", type=_positive, metavar="N", help="how many held-out people")
+    whole.add_argument("--out", type=Path, metavar="FOLDER", help="takes their heads and the report")
+    whole.add_argument("--methods", default="average,start,id3d", metavar="NAME,...", help="what is compared")
+    whole.add_argument("--prior", default="starter", help="starter (default), a prior folder, or a hub id")
+    whole.add_argument("--preset", choices=PRESETS, default="draft", help="time against quality")
+    whole.add_argument("--dataset", type=Path, help="the training data, for the methods nearest and ridge")
+    whole.add_argument("--judge", type=Path, metavar="FILE", help="faceres.json, a second recogniser")
 
 
 def _identity(parser: argparse.ArgumentParser) -> None:

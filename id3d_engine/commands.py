@@ -104,11 +104,34 @@ def evaluate(options: argparse.Namespace) -> int:
     from .evaluate import evaluate as measure
     from .evaluate import text
 
+    if (options.head is None) == (options.people is None):
+        raise InputError("name a head to measure, or how many --people the method is measured on")
+    if options.people is not None:
+        return _yardstick(options)
     photos: list[Path] = options.photo or []
     _require_files(photos)
     found = measure(options.head, photos)
     print(json.dumps(found.to_json(), indent=2) if options.json else text(found))
     return 1 if found.problems else 0
+
+
+def _yardstick(options: argparse.Namespace) -> int:
+    from .yardstick.run import run
+
+    if options.out is None:
+        raise InputError("say where the heads and the report go: add --out FOLDER")
+    report = run(
+        options.out,
+        people=options.people,
+        methods=_names(options.methods),
+        prior=options.prior,
+        preset=options.preset,
+        dataset=options.dataset,
+        judge=options.judge,
+        say=_say,
+    )
+    print(json.dumps(report.to_json(), indent=2) if options.json else report.to_markdown())
+    return 0
 
 
 def identity(options: argparse.Namespace) -> None:

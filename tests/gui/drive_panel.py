@@ -191,8 +191,9 @@ def generate(window: Window) -> None:
     began, painted = time.monotonic(), False
     while not window.ask(HEAD + "R = head is not None"):
         line = window.ask(JOB + "R = job.current.line if job.current else ''")
-        if "Paint" in line and not painted:
+        if "Skin" in line and not painted:
             painted = True
+            time.sleep(8)
             window.picture("08_painting")
         if time.monotonic() - began > 1800:
             raise TimeoutError("the head: not within 30 minutes")
@@ -232,8 +233,8 @@ def look(window: Window, *, lit: bool = False) -> None:
         "view.view_rotation = (0.7071, 0.7071, 0, 0)\n"
         "with bpy.context.temp_override(area=area, region=region): bpy.ops.view3d.view_selected()"
     )
-    time.sleep(6)
-    window.settle(30)  # shaders are compiled at first
+    time.sleep(20 if not lit else 6)  # shaders are compiled at first
+    window.settle(20)
 
 
 def act(window: Window) -> None:

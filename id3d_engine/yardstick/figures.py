@@ -1,0 +1,113 @@
+"""One head against the true one. Every figure says by its name what it is measured in."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..appearance.atlas import make_atlas
+from ..assets.asset import HeadAsset
+from ..assets.skin import author_textures
+from ..expressions import EXPRESSION_NAMES
+from ..geometry.closest import vertex_normals
+from ..geometry.mesh_quality import align, keys_quality, surface_error
+from ..head import Head
+from ..template import SKIN, HeadTemplate
+
+ALBEDO_PX = 256
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+FACE = 0.5  # a vertex or texel with more of the region's weight is of the face
+
+
+def figures(head: Head, asset: HeadAsset, template: HeadTemplate) -> dict[str, float]:
+    """All figures of one head on the template's topology.
+
+    Surface errors are mean distances to the true surface after rigid alignment. Expressions are compared
+    as what they move, so an error of the neutral does not count twice.
+    """
+    face = template.regions["face"]
+    found = {
+        "face_mm": 1e3 * surface_error(head.vertices, asset.neutral, template.triangles, face),
+        "head_mm": 1e3 * surface_error(head.vertices, asset.neutral, template.triangles),
+        "face_normals_deg": normal_error_deg(head.vertices, asset.neutral, template),
+        "albedo_error": albedo_error(head, asset, template),
+        **albedo_figures(head, template),
+    }
+    names = [name for name in EXPRESSION_NAMES if name in head.names]
+    if names:
+        own = np.stack([head.shape_keys[head.names.index(name)] for name in names])
+        true = np.stack([asset.expression(name) for name in names])
+        found["expressions_right_of_13"] = float(expressions_right(own, true))
+        found["expression_mm"] = 1e3 * float(
+            (face * np.linalg.norm(own - true, axis=2)).sum(1).mean() / face.sum()
+        )
+        quality = keys_quality(head.vertices, dict(zip(names, own, strict=True)), template.triangles)
+        found["inverted_percent"] = 100 * max(key.inverted for key in quality.values())
+        found["stretch"] = max(key.stretch for key in quality.values())
+    return found
+
+
+def normal_error_deg(
+    found: NDArray[np.floating], truth: NDArray[np.floating], template: HeadTemplate
+) -> float:
+    """Mean angle between the faces' vertex normals, after rigid alignment."""
+    face = template.regions["face"]
+    moved = align(found, truth, face)
+    cosine = (vertex_normals(moved, template.triangles) * vertex_normals(truth, template.triangles)).sum(
+        axis=1
+    )
+    return float((face * np.degrees(np.arccos(np.clip(cosine, -1, 1)))).sum() / face.sum())
+
+
+def expressions_right(own: NDArray[np.floating], true: NDArray[np.floating]) -> int:
+    """(E, V, 3) offsets each: how many have their true namesake as the nearest of the true ones."""
+    apart = np.linalg.norm(own[:, None] - true[None], axis=3).mean(axis=2)
+    return int((apart.argmin(axis=1) == np.arange(len(own))).sum())
+
+
+def albedo_error(head: Head, asset: HeadAsset, template: HeadTemplate) -> float:
+    """Mean absolute difference of the faces' sRGB albedo, 0 to 1."""
+    true = author_textures(template, asset.appearance, ALBEDO_PX).albedo_srgb
+    texels = _face_texels(template)
+    return float(np.abs(_albedo(head) - true).reshape(-1, 3)[texels].mean())
+
+
+def albedo_figures(head: Head, template: HeadTemplate) -> dict[str, float]:
+    """Of the face's albedo: shadow left in it, and how sharp it is.
+
+    `albedo_shadow` is the largest correlation of its luminance with light from one of six sides;
+    `albedo_sharpness` the mean difference of neighbouring texels' luminance, in percent.
+    """
+    atlas, texels = make_atlas(template, ALBEDO_PX), _face_texels(template)
+    luminance = (_albedo(head) @ LUMINANCE).reshape(-1)
+    normals = np.zeros((ALBEDO_PX**2, 3))
+    import torch
+
+    smooth = torch.from_numpy(vertex_normals(head.vertices, template.triangles))
+    normals[atlas.texel.numpy()] = atlas.points.interpolate(smooth).numpy()
+    sides = np.concatenate([np.eye(3), -np.eye(3)])
+    light = np.clip(normals[texels] @ sides.T, 0, None)
+    shadow = [np.corrcoef(luminance[texels], light[:, k])[0, 1] for k in range(6) if light[:, k].std() > 1e-6]
+    inside = np.zeros(ALBEDO_PX**2, bool)
+    inside[texels] = True
+    square, there = luminance.reshape(ALBEDO_PX, ALBEDO_PX), inside.reshape(ALBEDO_PX, ALBEDO_PX)
+    across = np.abs(np.diff(square, axis=1))[there[:, 1:] & there[:, :-1]].mean()
+    down = np.abs(np.diff(square, axis=0))[there[1:] & there[:-1]].mean()
+    return {"albedo_shadow": float(max(shadow)), "albedo_sharpness": 50 * float(across + down)}
+
+
+def _albedo(head: Head) -> NDArray[np.float64]:
+    """(ALBEDO_PX, ALBEDO_PX, 3) of the neutral, 0 to 1."""
+    from PIL import Image
+
+    picture = Image.fromarray(head.textures["albedo"]).resize((ALBEDO_PX, ALBEDO_PX), Image.Resampling.BOX)
+    return np.asarray(picture, float) / 255
+
+
+def _face_texels(template: HeadTemplate) -> NDArray[np.int64]:
+    """Numbers of the texels that show the face's skin."""
+    import torch
+
+    atlas = make_atlas(template, ALBEDO_PX)
+    weight = atlas.points.interpolate(torch.from_numpy(template.regions["face"])[:, None]).numpy()[:, 0]
+    return atlas.texel.numpy()[(weight > FACE) & (atlas.part == SKIN)]

@@ -1,0 +1,177 @@
+"""What makes heads of the held-out people: ID3D, its parts, and what it has to beat.
+
+    average     the mean of training heads: knows nothing of the person
+    nearest     the training subject whose embedding is nearest
+    ridge       plain ridge regression from the embedding: what a linear map knows
+    start       the start regressor alone, before any distillation
+    id3d        the whole method
+    no-identity, no-expression, no-domain    the whole method with one branch of the adapters silent
+    plain-sds   one-step score distillation of the unadapted base, from the average head
+
+Silenced branches are weights set to zero in a copy of the prior's folder; the code is the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from ..assets.appearance import AppearanceParameters
+from ..assets.sampler import sample_asset
+from ..assets.skin import author_textures
+from ..config import settings_of
+from ..errors import InputError
+from ..expressions import ARKIT_NAMES, EXPRESSIONS
+from ..generate import generate
+from ..head import Head
+from ..identity import Identity
+from ..priors.locate import locate
+from ..priors.prompts import DOMAINS
+from ..priors.shards import Samples, find_shards, read_shards
+from ..priors.start import HeadStart, StartRegressor, find_start, load_start, save_start, start_head
+from ..priors.train import train_start
+from ..template import HeadTemplate, load_template
+from ..topology import TEMPLATE
+from .subjects import Subject
+
+AVERAGE_OF = 200  # training subjects
+MAP_PX = 512
+SILENT = {
+    "no-identity": ("to_k_id", "to_v_id"),
+    "no-expression": ("to_k_exp", "to_v_exp"),
+    "no-domain": (".up.weight",),
+    "plain-sds": ("to_k_id", "to_v_id", "to_k_exp", "to_v_exp", ".up.weight"),
+}
+WHOLE = ("id3d", *SILENT)
+METHODS = ("average", "nearest", "ridge", "start", *WHOLE)
+
+
+class Methods:
+    """All of them, under one budget.
+
+    Args:
+        prior: "starter", or a prior's folder.
+        preset: Of the whole method and of those that lack a part of it.
+        dataset: What `id3d dataset` wrote; "nearest" and "ridge" need it.
+        work: A folder for altered priors.
+    """
+
+    def __init__(self, prior: str | Path, preset: str, dataset: Path | None, work: Path) -> None:
+        self.prior, self.preset, self.dataset, self.work = prior, preset, dataset, work
+        self.template: HeadTemplate = load_template()
+
+    def make(self, name: str, subject: Subject, out: Path) -> None:
+        """One head, written to `out`.
+
+        Raises:
+            InputError: there is no such method, or it needs a dataset.
+        """
+        if name in WHOLE:
+            self._distil(name, subject, out)
+            return
+        makers: dict[str, Callable[[NDArray[np.floating]], HeadStart]] = {
+            "average": lambda embedding: self._average,
+            "nearest": self._nearest,
+            "ridge": lambda embedding: self._ridge.head(embedding, self.template),
+            "start": lambda embedding: find_start(self.prior, embedding, self.template),
+        }
+        if name not in makers:
+            raise InputError(f"unknown method {name!r}: choose {', '.join(METHODS)}")
+        dressed(makers[name](subject.embedding), self.template).write(out, preview=False)
+
+    def _distil(self, name: str, subject: Subject, out: Path) -> None:
+        preset = settings_of(self.preset)
+        if name == "plain-sds":
+            preset = replace(
+                preset,
+                sculpt=replace(preset.sculpt, form="plain"),
+                paint=replace(preset.paint, method="sds"),
+            )
+        generate(
+            identity=Identity(subject.embedding, "dlib", 1),
+            out=out,
+            prior=self.prior if name == "id3d" else self._silenced(name),
+            preset=preset if name == "plain-sds" else self.preset,
+            topology=TEMPLATE,
+            seed=subject.asset.seed,
+        )
+
+    def _silenced(self, name: str) -> Path:
+        folder = self.work / name
+        if (folder / "geometry.json").is_file():
+            return folder
+        unfinished = folder.with_name(f"{name}.tmp")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(locate(self.prior), unfinished)
+        for domain in DOMAINS:
+            path = unfinished / f"{domain}.safetensors"
+            tensors = load_file(path)
+            for key, value in tensors.items():
+                if any(part in key for part in SILENT[name]):
+                    tensors[key] = np.zeros_like(value)
+            save_file(tensors, path)
+        start = load_start(unfinished)
+        if name == "plain-sds" and start is not None:
+            save_start(replace(start, weights=np.zeros_like(start.weights)), unfinished)
+        unfinished.replace(folder)
+        return folder
+
+    @cached_property
+    def _average(self) -> HeadStart:
+        assets = [sample_asset(self.template, seed) for seed in range(AVERAGE_OF)]
+        look = np.mean([asset.appearance.to_vector() for asset in assets], axis=0)
+        skin, neutral = (np.mean([getattr(a, name) for a in assets], axis=0) for name in ("skin", "neutral"))
+        return HeadStart(
+            skin.astype(np.float32), neutral.astype(np.float32), AppearanceParameters.from_vector(look)
+        )
+
+    def _nearest(self, embedding: NDArray[np.floating]) -> HeadStart:
+        samples = self._samples
+        apart = [np.linalg.norm(rows - embedding, axis=1).min() for rows in samples.identity]
+        target = np.asarray(samples.records[int(np.argmin(apart))]["target"], np.float32)
+        size = len(self.template.basis)
+        return start_head(self.template, target[:size], AppearanceParameters.from_vector(target[size:]))
+
+    @cached_property
+    def _ridge(self) -> StartRegressor:
+        return train_start(self._samples, linear=True)
+
+    @cached_property
+    def _samples(self) -> Samples:
+        if self.dataset is None:
+            raise InputError("the methods nearest and ridge need the training data: give --dataset FOLDER")
+        return read_shards(find_shards(self.dataset))
+
+
+def dressed(start: HeadStart, template: HeadTemplate) -> Head:
+    """A start head as a whole one: its expressions by their recipes, its maps as authored."""
+    from ..geometry.units import pose, transfer_units
+
+    units = transfer_units(template, start.neutral)
+    maps = author_textures(template, start.appearance, MAP_PX)
+    keys = {**{e.name: pose(units, e.recipe) for e in EXPRESSIONS}, **{n: units[n] for n in ARKIT_NAMES}}
+
+    def to_bytes(image: NDArray) -> NDArray[np.uint8]:
+        return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+    return Head(
+        vertices=start.neutral,
+        faces=template.faces,
+        uv=template.uv,
+        part=template.part,
+        shape_keys=np.stack(list(keys.values())).astype(np.float32),
+        names=tuple(keys),
+        textures={
+            "albedo": to_bytes(maps.albedo_srgb),
+            "roughness": to_bytes(maps.roughness),
+            "specular": to_bytes(maps.specular),
+        },
+        info={},
+    )

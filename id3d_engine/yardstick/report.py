@@ -1,0 +1,128 @@
+"""Means over people with confidence intervals, as JSON and as a Markdown table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+RESAMPLES, LEVEL = 2000, 0.95
+REFERENCE = "average"  # the method whose errors others are divided by
+DIVIDED = ("face_mm", "head_mm", "face_normals_deg")
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and where it lies: 95 % of bootstrap resamples over people (Efron 1979, percentiles)."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def mean_of(values: Sequence[float]) -> Interval:
+    """Of one figure over people."""
+    return ratio_of(values, [1.0] * len(values))
+
+
+def ratio_of(values: Sequence[float], by: Sequence[float]) -> Interval:
+    """The mean of one figure over the mean of another of the same people, resampled together.
+
+    People of whom there is no figure (nan) are left out.
+    """
+    a, b = np.asarray(values, float), np.asarray(by, float)
+    known = ~np.isnan(a + b)
+    if not known.any():
+        return Interval(float("nan"), float("nan"), float("nan"))
+    a, b = a[known], b[known]
+    pick = np.random.default_rng(0).integers(len(a), size=(RESAMPLES, len(a)))
+    found = a[pick].mean(axis=1) / b[pick].mean(axis=1)
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(a.mean() / b.mean()), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured.
+
+    Attributes:
+        rows: Method -> one row of figures a person, people in the same order for all.
+        people: Who they are: attributes by name.
+        settings: What it was measured with.
+    """
+
+    rows: Mapping[str, Sequence[Row]]
+    people: Sequence[Row]
+    settings: Mapping[str, Any]
+
+    def summary(self) -> dict[str, dict[str, Interval]]:
+        """Method -> figure -> interval, with errors over those of the average head too."""
+        found: dict[str, dict[str, Interval]] = {}
+        for method, rows in self.rows.items():
+            names = [name for name in rows[0] if all(name in row for row in rows)]
+            found[method] = {name: mean_of([row[name] for row in rows]) for name in names}
+            if method != REFERENCE and REFERENCE in self.rows:
+                for name in DIVIDED:
+                    found[method][f"{name.rpartition('_')[0]}_over_average"] = ratio_of(
+                        [row[name] for row in rows], [row[name] for row in self.rows[REFERENCE]]
+                    )
+        return found
+
+    def groups(self, method: str, figure: str = "face_mm") -> dict[str, float]:
+        """Group of people -> its mean figure over everybody's."""
+        values = np.array([row[figure] for row in self.rows[method]])
+        return {
+            name: float(values[inside].mean() / values.mean())
+            for name, inside in _groups(self.people).items()
+            if inside.any()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """For `json.dumps`."""
+        return {
+            "settings": dict(self.settings),
+            "summary": {m: {k: asdict(v) for k, v in s.items()} for m, s in self.summary().items()},
+            "groups": {method: self.groups(method) for method in self.rows},
+            "people": [dict(row) for row in self.people],
+            "rows": {method: [dict(row) for row in rows] for method, rows in self.rows.items()},
+        }
+
+    def to_markdown(self) -> str:
+        """A table of figures by method, and one of groups of people."""
+        summary = self.summary()
+        figures = list(dict.fromkeys(name for found in summary.values() for name in found))
+        lines = [_line(["figure", *summary]), _line(["---"] * (1 + len(summary)))]
+        for name in figures:
+            lines.append(_line([name, *(str(found.get(name, "")) for found in summary.values())]))
+        lines += ["", _line(["face error over everybody's", *summary]), _line(["---"] * (1 + len(summary)))]
+        groups = {method: self.groups(method) for method in summary}
+        for name in next(iter(groups.values())):
+            lines.append(_line([name, *(f"{groups[method][name]:.2f}" for method in summary)]))
+        return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _groups(people: Sequence[Row]) -> dict[str, np.ndarray]:
+    def of(name: str) -> np.ndarray:
+        return np.array([row[name] for row in people])
+
+    age, ancestries = of("age"), ("african", "asian", "caucasian")
+    most = np.argmax([of(name) for name in ancestries], axis=0)
+    return {
+        "women": of("gender") < 0.5,
+        "men": of("gender") >= 0.5,
+        "under 25": age < 25,
+        "25 to 55": (age >= 25) & (age <= 55),
+        "over 55": age > 55,
+        **{f"mostly {name}": most == k for k, name in enumerate(ancestries)},
+    }
