@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 RESAMPLES, LEVEL = 2000, 0.95
-REFERENCE = "average"  # the method whose errors others are divided by
+REFERENCES = ("average", "ridge")  # methods whose errors others are divided by
 DIVIDED = ("face_mm", "head_mm", "face_normals_deg")
 
 Row = Mapping[str, float]
@@ -63,15 +63,17 @@ class Report:
     settings: Mapping[str, Any]
 
     def summary(self) -> dict[str, dict[str, Interval]]:
-        """Method -> figure -> interval, with errors over those of the average head too."""
+        """Method -> figure -> interval, with errors over those of the `REFERENCES` too."""
         found: dict[str, dict[str, Interval]] = {}
         for method, rows in self.rows.items():
             names = [name for name in rows[0] if all(name in row for row in rows)]
             found[method] = {name: mean_of([row[name] for row in rows]) for name in names}
-            if method != REFERENCE and REFERENCE in self.rows:
+            for reference in REFERENCES:
+                if method == reference or reference not in self.rows:
+                    continue
                 for name in DIVIDED:
-                    found[method][f"{name.rpartition('_')[0]}_over_average"] = ratio_of(
-                        [row[name] for row in rows], [row[name] for row in self.rows[REFERENCE]]
+                    found[method][f"{name.rpartition('_')[0]}_over_{reference}"] = ratio_of(
+                        [row[name] for row in rows], [row[name] for row in self.rows[reference]]
                     )
         return found
 
