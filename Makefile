@@ -45,7 +45,7 @@ extension: $(READY)
 	@ls -l dist/*.zip
 
 bench: $(READY)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .

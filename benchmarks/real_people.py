@@ -1,6 +1,6 @@
 """Real photographs: do the heads of seven people resemble their own photographs most?
 
-    python benchmarks/real_people.py --out runs/people [--preset draft] [--prior starter] [--judge faceres.json]
+    python benchmarks/real_people.py --out runs/people [--preset draft] [--prior starter] [--judge FILE]
 
 The people: Eileen Collins in scikit-image's astronaut picture, and the six faces of insightface's
 t1.jpg, both used where their packages installed them and never copied. Each face is embedded, a head

@@ -9,7 +9,7 @@ The way from photo to shape key, in the order `generate.py` walks it:
     head.py      the head bundle: one folder with mesh, shape keys, maps, GLB and previews
 
 `stages.py` holds the stages, `topology.py` the meshes a head can have; `edit.py` walks the stages from
-a finished head under a new text, and `evaluate.py` measures a head.
+a finished head under a new text, `evaluate.py` measures a head, and `yardstick/` the method.
 
 What they stand on: `template.py` (the head's one topology), `expressions.py` (the vocabulary),
 `render/` (differentiable, CPU and CUDA), `assets/` (3D heads that priors are trained on),
