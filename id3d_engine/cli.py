@@ -139,7 +139,7 @@ def _edit(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("head", nargs="?", type=Path, metavar="HEAD", help="a head bundle")
+    parser.add_argument("head", nargs="?", type=Path, metavar="HEAD", help="a head bundle, GLB or OBJ")
     parser.add_argument("--photo", nargs="+", type=Path, metavar="PHOTO", help="photos of the person")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     whole = parser.add_argument_group("instead of HEAD, the whole method on people it has never seen")

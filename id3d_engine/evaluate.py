@@ -1,6 +1,6 @@
 """How good is a head: its shape keys, its UVs, and whether a face recogniser takes it for the person.
 
-Nothing here needs the head's prior or its making; a bundle is enough.
+Nothing here needs the head's prior or its making; a bundle is enough, or another maker's file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import InputError
 from .expressions import side
+from .foreign import SUFFIXES, read_foreign
 from .head import Head, validate
 
 if TYPE_CHECKING:
@@ -66,20 +67,24 @@ class Evaluation:
 
 
 def evaluate(head: Path | str, photos: Sequence[Path | str] = ()) -> Evaluation:
-    """Measure a bundle.
+    """Measure a head.
 
     Args:
-        head: `NAME.head`.
+        head: `NAME.head`; or a GLB or OBJ file of any other maker (see `foreign`).
         photos: Pictures of the person it should be.
 
     Raises:
-        InputError: no bundle is there, or no photo can be used.
+        InputError: no head is there, or no photo can be used.
     """
     from .geometry.mesh_quality import keys_quality
     from .geometry.uv_quality import uv_quality
 
-    problems = validate(Path(head))
-    asset = Head.read(Path(head), verify=False)
+    if Path(head).suffix.lower() in SUFFIXES:
+        asset = read_foreign(Path(head))
+        problems = asset.problems()
+    else:
+        problems = validate(Path(head))
+        asset = Head.read(Path(head), verify=False)
     keys = dict(zip(asset.names, asset.shape_keys, strict=True))
     whole = asset.triangles[:, 1] != asset.triangles[:, 2]
     notes: list[str] = []
