@@ -78,9 +78,9 @@ bpy.ops.wm.read_factory_settings(use_empty=True)
 bpy.ops.extensions.package_install_files(
     filepath=ZIP, repo="user_default", enable_on_install=True, overwrite=True
 )
-engine, job, job_notes, history, live_head, pictures, preferences = (
+engine, framing, job, job_notes, history, live_head, pictures, preferences = (
     importlib.import_module(f"{EXTENSION}.blender_addon.{name}")
-    for name in ("engine", "job", "job_notes", "history", "live_head", "pictures", "preferences")
+    for name in ("engine", "framing", "job", "job_notes", "history", "live_head", "pictures", "preferences")
 )
 preferences.preferences(bpy.context).python = ENGINE
 operators = bpy.ops.id3d
@@ -176,6 +176,20 @@ facts["brought_back"] = now()["preview"]
 for handler in bpy.app.handlers.undo_post:
     handler(bpy.context.scene)
 facts["after_undo"] = now()["preview"]
+
+# The view: moved to a head that would be a speck, left alone where it looks through a camera.
+space = next(a for a in bpy.context.screen.areas if a.type == "VIEW_3D").spaces.active
+box = bpy.data.meshes.new("box")
+box.from_pydata([(x, y, z) for x in (-0.1, 0.1) for y in (-0.1, 0.1) for z in (0.0, 0.25)], [], [])
+speck = bpy.data.objects.new("speck", box)
+bpy.context.scene.collection.objects.link(speck)
+bpy.context.view_layer.update()
+facts["framed"] = []
+for perspective in ("PERSP", "CAMERA"):
+    view = space.region_3d
+    view.view_perspective, view.view_distance, view.view_location = perspective, 15.0, (3.0, 0.0, 0.0)
+    framing.frame(bpy.context.scene, speck)
+    facts["framed"].append([round(view.view_distance, 3), [round(x, 3) for x in view.view_location]])
 
 # History and the panel's settings.
 found = history.scan(preferences.heads_folder(bpy.context), preferences.user_folder("jobs"))

@@ -66,6 +66,7 @@ def test_a_job_survives_what_an_artist_does_meanwhile(facts):
     assert facts["edit_mode"]["kind"] == "READY" and facts["edit_mode"]["mode"] == "EDIT_MESH"
     assert facts["edit_mode"]["sentence"].endswith("add it in Object Mode")
     assert facts["dismiss"] == ["FINISHED", None]
+    assert facts["framed"] == [[0.625, [0.0, 0.0, 0.125]], [15.0, [3.0, 0.0, 0.0]]]
     assert facts["brought_back"] == ["ID3D Preview"] and facts["after_undo"] == []
 
     # Earlier heads and settings.
