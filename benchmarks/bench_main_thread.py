@@ -1,6 +1,6 @@
 """How long the add-on holds Blender's main thread while a head is being made.
 
-    python benchmarks/bench_main_thread.py [--vertices 12000] [--seconds 20]
+    python benchmarks/bench_main_thread.py [--vertices 15000] [--seconds 20]
 
 A stand-in for the engine sends what the real one sends, faster: ten progress lines a second, and twice a
 second a new surface and picture (the engine waits at least two seconds between them). Blender's main loop
@@ -56,7 +56,7 @@ for step in range(int({seconds} * 10)):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--vertices", type=int, default=12_000, help="of the live surface (default 12000)")
+    parser.add_argument("--vertices", type=int, default=15_000, help="of the live surface (default 15000)")
     parser.add_argument("--seconds", type=float, default=20.0, help="of work (default 20)")
     options = parser.parse_args()
     if find_spec("bpy") is None:

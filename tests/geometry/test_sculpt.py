@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from id3d_engine.blender_scene.bundle import read_safetensors
 from id3d_engine.errors import Cancelled, InputError
@@ -161,7 +162,12 @@ def test_a_preview_is_no_finer_than_asked(start):
     vertices, triangles = coarser(start.neutral, start.triangles, 2000)
     assert 1000 < len(vertices) <= 2000 and triangles.max() < len(vertices)
     assert np.allclose(np.ptp(vertices, axis=0), np.ptp(start.neutral, axis=0), atol=0.01)
-    assert (np.diff(np.sort(triangles, axis=1), axis=1) > 0).all()
+    corners = np.sort(triangles, axis=1)
+    assert (np.diff(corners, axis=1) > 0).all() and len(np.unique(corners, axis=0)) == len(corners)
+    whole, small = (
+        trimesh.Trimesh(v, t) for v, t in ((start.neutral, start.triangles), (vertices, triangles))
+    )
+    assert small.volume == pytest.approx(whole.volume, rel=0.05)  # it still faces outwards
     assert coarser(start.neutral, start.triangles, 10**6)[0] is start.neutral
 
 
