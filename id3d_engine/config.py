@@ -62,16 +62,18 @@ _DRAFT = SculptConfig(
     learning_rate=2e-4,
 )
 
+_POLISH = PolishConfig(noise_level=_GENTLY, generic=0.0)
+
 PRESETS: dict[str, Preset] = {
-    "draft": Preset(_DRAFT, PolishConfig(noise_level=_GENTLY, generic=0.0), PaintConfig.preset("draft")),
+    "draft": Preset(_DRAFT, _POLISH, PaintConfig.preset("draft")),
     "standard": Preset(
         replace(_DRAFT, cell_m=0.006, rounds=160, views=4, closeups=2, denoising_steps=8),
-        PolishConfig(rounds=3, denoising_steps=8, noise_level=_GENTLY, generic=0.0),
+        replace(_POLISH, rounds=3, denoising_steps=8),
         PaintConfig.preset("standard"),
     ),
     "high": Preset(
         replace(_DRAFT, cell_m=0.005, rounds=480, views=6, closeups=3, denoising_steps=10),
-        PolishConfig(rounds=10, denoising_steps=10, noise_level=_GENTLY, generic=0.0),
+        replace(_POLISH, rounds=10, denoising_steps=10),
         PaintConfig.preset("high"),
     ),
 }

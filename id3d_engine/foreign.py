@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .export.axes import flip_v, to_z_up
 from .head import Head
 
 SUFFIXES = (".glb", ".obj")
@@ -140,7 +141,7 @@ def _glb(path: Path) -> Head:
                 keys.setdefault(name, []).append((count, offsets))
             positions.append(points @ world[:3, :3].T + world[:3, 3])
             triangles.append(index.reshape(-1, 3) + count)
-            corners.append(np.stack([flat[:, 0], 1 - flat[:, 1]], 1)[index].reshape(-1, 3, 2))
+            corners.append(flip_v(flat)[index].reshape(-1, 3, 2))
             count += len(points)
     if not positions:
         raise InputError(f"{path} holds no triangles: export the head as a mesh")
@@ -242,16 +243,12 @@ def _head(
     whole = (triangles != np.roll(triangles, 1, axis=1)).all(axis=1)
     triangles, corners = triangles[whole], corners[whole]
 
-    def turned(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        x, y, z = np.moveaxis(vectors * scale, -1, 0)
-        return np.stack([x, -z, y], axis=-1).astype(np.float32)
-
     return Head(
-        vertices=turned(points[first]),
+        vertices=to_z_up(points[first] * scale),
         faces=triangles[:, [0, 1, 2, 2]].astype(np.int32),
         uv=corners[:, [0, 1, 2, 2]].astype(np.float32),
         part=np.zeros(len(triangles), np.uint8),
-        shape_keys=turned(offsets[:, first]),
+        shape_keys=to_z_up(offsets[:, first] * scale),
         names=names,
         textures={} if albedo is None else {"albedo": albedo},
         info={},

@@ -30,7 +30,7 @@ from ..job import Job, Stepper
 from ..live import PICTURE_PX, LiveView, four_views, surface_of
 from ..priors.prior import Prior
 from ..render.cameras import Cameras, join, sample_cameras
-from ..render.lights import preset, sample_lights
+from ..render.lights import Lights, preset, sample_lights
 from ..template import HeadTemplate
 from .atlas import make_atlas
 from .canvas import Canvas
@@ -176,14 +176,8 @@ class _Portrait:
         template, device = canvas.template, canvas.start.device
         if self._views is None:
             surface = surface_of(self._vertices, np.asarray(template.triangles, np.int32))
-            self._views = look(
-                torch.from_numpy(self._vertices).to(device),
-                torch.from_numpy(np.asarray(template.triangles)).to(device),
-                torch.from_numpy(np.asarray(template.triangle_uv)).to(device),
-                four_views(device),
-                preset("studio").to(device),
-                PICTURE_PX,
-            )
+            lights = preset("studio")
+            self._views = _seen(self._vertices, template, four_views(device), lights, PICTURE_PX, device)
         pixels = canvas.start_pixels(self._views)
         material = canvas.material(canvas.residual(torch.tensor([0], device=device)), self._views, pixels)
         return self._views.picture(lit(material, self._views)), surface
@@ -241,16 +235,29 @@ def draw_views(
     row = pick if config.per_expression else torch.zeros_like(pick)
     shown = [poses[i] for i in pick]
     posed = np.stack([neutral + offsets[e.name] if e is not NEUTRAL else neutral for e in shown])
-    views = look(
-        torch.from_numpy(posed.astype(np.float32)).to(device),
+    lights = sample_lights(config.views, generator)
+    return _seen(posed, template, cameras, lights, size, device, row), cameras, shown
+
+
+def _seen(
+    vertices: NDArray[np.floating],
+    template: HeadTemplate,
+    cameras: Cameras,
+    lights: Lights,
+    size: int,
+    device: torch.device | str,
+    row: Tensor | None = None,
+) -> Views:
+    """`look` at (V, 3) or (B, V, 3) vertices on the template's topology, on a device."""
+    return look(
+        torch.from_numpy(np.asarray(vertices, np.float32)).to(device),
         torch.from_numpy(np.asarray(template.triangles)).to(device),
         torch.from_numpy(np.asarray(template.triangle_uv)).to(device),
         cameras.to(device),
-        sample_lights(config.views, generator).to(device),
+        lights.to(device),
         size,
-        row.to(device),
+        None if row is None else row.to(device),
     )
-    return views, cameras, shown
 
 
 @torch.no_grad()

@@ -15,7 +15,13 @@ def to_y_up(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.stack([x, z, -y], axis=-1)
 
 
+def to_z_up(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The inverse of `to_y_up`."""
+    x, y, z = np.moveaxis(np.asarray(vectors, np.float32), -1, 0)
+    return np.stack([x, -z, y], axis=-1)
+
+
 def flip_v(uv: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(..., 2) uv with v up -> v down, as GLB wants it."""
+    """(..., 2) uv with v up -> v down, as GLB wants it; and back."""
     uv = np.asarray(uv, np.float32)
     return np.stack([uv[..., 0], 1.0 - uv[..., 1]], axis=-1)

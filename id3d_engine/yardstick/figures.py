@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..appearance.atlas import make_atlas
 from ..assets.asset import HeadAsset
@@ -81,8 +83,6 @@ def albedo_figures(head: Head, template: HeadTemplate) -> dict[str, float]:
     atlas, texels = make_atlas(template, ALBEDO_PX), _face_texels(template)
     luminance = (_albedo(head) @ LUMINANCE).reshape(-1)
     normals = np.zeros((ALBEDO_PX**2, 3))
-    import torch
-
     smooth = torch.from_numpy(vertex_normals(head.vertices, template.triangles))
     normals[atlas.texel.numpy()] = atlas.points.interpolate(smooth).numpy()
     sides = np.concatenate([np.eye(3), -np.eye(3)])
@@ -98,16 +98,12 @@ def albedo_figures(head: Head, template: HeadTemplate) -> dict[str, float]:
 
 def _albedo(head: Head) -> NDArray[np.float64]:
     """(ALBEDO_PX, ALBEDO_PX, 3) of the neutral, 0 to 1."""
-    from PIL import Image
-
     picture = Image.fromarray(head.textures["albedo"]).resize((ALBEDO_PX, ALBEDO_PX), Image.Resampling.BOX)
     return np.asarray(picture, float) / 255
 
 
 def _face_texels(template: HeadTemplate) -> NDArray[np.int64]:
     """Numbers of the texels that show the face's skin."""
-    import torch
-
     atlas = make_atlas(template, ALBEDO_PX)
     weight = atlas.points.interpolate(torch.from_numpy(template.regions["face"])[:, None]).numpy()[:, 0]
     return atlas.texel.numpy()[(weight > FACE) & (atlas.part == SKIN)]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -80,8 +81,6 @@ class FaceRes:
     @torch.no_grad()
     def look(self, image: NDArray[np.uint8], face: Face) -> Impression:
         """One face of an (H, W, 3) uint8 RGB picture; the mirror image is averaged in."""
-        from PIL import Image
-
         left, top, right, bottom = face.box
         x, y = (left + right) / 2, (top + bottom) / 2 - _RAISED * (bottom - top)
         reach = _REACH * max(right - left, bottom - top)

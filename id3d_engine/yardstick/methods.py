@@ -26,12 +26,14 @@ from safetensors.numpy import load_file, save_file
 from ..assets.appearance import AppearanceParameters
 from ..assets.sampler import sample_asset
 from ..assets.skin import author_textures
-from ..config import settings_of
+from ..config import Preset, settings_of
 from ..errors import InputError
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
 from ..generate import generate
+from ..geometry.units import pose, transfer_units
 from ..head import Head
 from ..identity import Identity
+from ..png import to_uint8
 from ..priors.locate import locate
 from ..priors.prompts import DOMAINS
 from ..priors.shards import Samples, find_shards, read_shards
@@ -87,18 +89,16 @@ class Methods:
         dressed(makers[name](subject.embedding), self.template).write(out, preview=False)
 
     def _distil(self, name: str, subject: Subject, out: Path) -> None:
-        preset = settings_of(self.preset)
+        preset: str | Preset = self.preset
         if name == "plain-sds":
-            preset = replace(
-                preset,
-                sculpt=replace(preset.sculpt, form="plain"),
-                paint=replace(preset.paint, method="sds"),
-            )
+            whole = settings_of(preset)
+            plain, sds = replace(whole.sculpt, form="plain"), replace(whole.paint, method="sds")
+            preset = replace(whole, sculpt=plain, paint=sds)
         generate(
             identity=Identity(subject.embedding, "dlib", 1),
             out=out,
             prior=self.prior if name == "id3d" else self._silenced(name),
-            preset=preset if name == "plain-sds" else self.preset,
+            preset=preset,
             topology=TEMPLATE,
             seed=subject.asset.seed,
         )
@@ -152,14 +152,9 @@ class Methods:
 
 def dressed(start: HeadStart, template: HeadTemplate) -> Head:
     """A start head as a whole one: its expressions by their recipes, its maps as authored."""
-    from ..geometry.units import pose, transfer_units
-
     units = transfer_units(template, start.neutral)
     maps = author_textures(template, start.appearance, MAP_PX)
     keys = {**{e.name: pose(units, e.recipe) for e in EXPRESSIONS}, **{n: units[n] for n in ARKIT_NAMES}}
-
-    def to_bytes(image: NDArray) -> NDArray[np.uint8]:
-        return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
     return Head(
         vertices=start.neutral,
@@ -169,9 +164,9 @@ def dressed(start: HeadStart, template: HeadTemplate) -> Head:
         shape_keys=np.stack(list(keys.values())).astype(np.float32),
         names=tuple(keys),
         textures={
-            "albedo": to_bytes(maps.albedo_srgb),
-            "roughness": to_bytes(maps.roughness),
-            "specular": to_bytes(maps.specular),
+            "albedo": to_uint8(maps.albedo_srgb),
+            "roughness": to_uint8(maps.roughness),
+            "specular": to_uint8(maps.specular),
         },
         info={},
     )

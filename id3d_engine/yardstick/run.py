@@ -52,16 +52,15 @@ def run(
     Raises:
         InputError: a method, the prior or the judge cannot be used.
     """
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or people < 2:
-        raise InputError(
-            f"unknown method {unknown[0]!r}: choose {', '.join(METHODS)}"
-            if unknown
-            else "measure at least two"
-        )
+    if unknown := [name for name in methods if name not in METHODS]:
+        raise InputError(f"unknown method {unknown[0]!r}: choose {', '.join(METHODS)}")
+    if people < 2:
+        raise InputError("measure at least two people, so that there is somebody to mistake one for")
     second = None if judge is None else likeness.FaceRes(judge)
     encoder, maker = DlibEncoder(), Methods(prior, preset, dataset, out / "priors")
     subjects = list(held_out(people, maker.template, encoder))
+    guided = np.array([subject.embedding for subject in subjects])
+    judged = [] if second is None else [second.look(subject.photo, subject.face) for subject in subjects]
     rows: dict[str, list[dict[str, float]]] = {}
     for name in methods:
         found = []
@@ -72,7 +71,7 @@ def run(
                 maker.make(name, subject, folder)
             found.append(_measured(folder, subject, maker.template, encoder, second))
             say(f"{name}, person {index + 1} of {people}: face {found[-1]['row']['face_mm']:.2f} mm")
-        rows[name] = _with_likeness(found, subjects, encoder, second)
+        rows[name] = _with_likeness(found, guided, judged)
     settings = {"people": people, "prior": str(prior), "preset": preset, "judge": judge is not None}
     report = Report(rows, [dict(subject.asset.attributes) for subject in subjects], settings)
     _write(out / "report.json", json.dumps(report.to_json(), indent=2))
@@ -121,20 +120,22 @@ def _change(head: Head, neutral: np.ndarray, encoder: DlibEncoder) -> float:
 
 
 def _with_likeness(
-    found: Sequence[dict[str, Any]],
-    subjects: Sequence[Subject],
-    encoder: DlibEncoder,
-    judge: likeness.FaceRes | None,
+    found: Sequence[dict[str, Any]], guided: np.ndarray, judged: Sequence[likeness.Impression]
 ) -> list[dict[str, float]]:
-    """Rows with each head's own place in the retrieval among all; a head without a face comes last."""
+    """Rows with each head's own place in the retrieval among all; a head without a face comes last.
+
+    Args:
+        found: What `_measured` gave, one a person.
+        guided: (N, D) embeddings of the people's photographs.
+        judged: What the judge sees in them, or nothing.
+    """
     rows = [dict(one["row"]) for one in found]
-    people = {"guide": np.array([subject.embedding for subject in subjects])}
+    people = {"guide": guided}
     heads = {"guide": [one["guide"] for one in found]}
-    if judge is not None:
-        true = [judge.look(subject.photo, subject.face) for subject in subjects]
-        people["judge"] = np.array([one.descriptor for one in true])
+    if judged:
+        people["judge"] = np.array([one.descriptor for one in judged])
         heads["judge"] = [one["judge"] and one["judge"]["descriptor"] for one in found]
-        for row, one, photo in zip(rows, found, true, strict=True):
+        for row, one, photo in zip(rows, found, judged, strict=True):
             if one["judge"]:
                 row["judge_male_error"] = abs(one["judge"]["male"] - photo.male)
                 row["judge_age_error"] = abs(one["judge"]["age"] - photo.age)
