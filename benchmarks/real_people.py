@@ -25,6 +25,7 @@ from id3d_engine.head import Head
 from id3d_engine.identity import Identity
 from id3d_engine.identity.dlib_encoder import DlibEncoder
 from id3d_engine.identity.faces import Face
+from id3d_engine.identity.measures import measure
 from id3d_engine.portrait import Sitter
 from id3d_engine.render.lights import preset as light_preset
 from id3d_engine.yardstick.likeness import FaceRes, embedded, pictures, places, seen
@@ -42,13 +43,16 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     encoder, judge = DlibEncoder(), FaceRes(options.judge) if options.judge else None
     faces = [(photo, face) for photo in photographs() for face in encoder.faces(photo)]
-    inputs = np.array([encoder.embed_face(photo, face) for photo, face in faces])
+    people = [
+        Identity(encoder.embed_face(photo, face), encoder.name, 1, measure(photo, face))
+        for photo, face in faces
+    ]
+    inputs = np.array([person.embedding for person in people])
     shots, rows = [], []
     for index, (photo, face) in enumerate(faces):
         folder = options.out / f"person{index}.head"
         if not folder.exists():
-            person = Identity(inputs[index], encoder.name, 1)
-            generate(identity=person, out=folder, prior=options.prior, preset=options.preset)
+            generate(identity=people[index], out=folder, prior=options.prior, preset=options.preset)
         head = Head.read(folder)
         shots.append(pictures(head))
         views = Sitter(head, 2).shaded("neutral", [0.0, 40.0], light_preset("studio"), CELL_PX)

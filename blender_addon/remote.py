@@ -221,7 +221,7 @@ def _is_near(host: str) -> bool:
 
 
 def read_identity(path: Path) -> dict[str, Any]:
-    """A `.id` file as `{"encoder", "sources", "embedding"}`.
+    """A `.id` file as `{"encoder", "sources", "embedding"}`, and `"measures"` where it has them.
 
     Raises:
         RemoteInputError: it is no identity file.
@@ -231,9 +231,13 @@ def read_identity(path: Path) -> dict[str, Any]:
         (length,) = struct.unpack_from("<Q", payload)
         header = json.loads(payload[8 : 8 + length])
         facts = json.loads(header["__metadata__"]["identity"])
-        begin, end = header["embedding"]["data_offsets"]
-        numbers = struct.unpack(f"<{(end - begin) // 4}f", payload[8 + length + begin : 8 + length + end])
-        return {"encoder": facts["encoder"], "sources": facts["sources"], "embedding": list(numbers)}
+        found: dict[str, Any] = {"encoder": facts["encoder"], "sources": facts["sources"]}
+        for name in ("embedding", *({"measures"} & header.keys())):
+            begin, end = header[name]["data_offsets"]
+            found[name] = list(
+                struct.unpack(f"<{(end - begin) // 4}f", payload[8 + length + begin : 8 + length + end])
+            )
+        return found
     except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
         raise RemoteInputError(f"{path} is not an identity file or is damaged: make it again") from error
 

@@ -23,6 +23,8 @@ STARTER_PARTS = (
     *(f"prior/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")),
     *(f"prior/{domain}.{kind}" for domain in ("geometry", "albedo") for kind in ("json", "safetensors")),
     "prior/start.safetensors",
+    "prior/measured.safetensors",
+    "face_mesh.safetensors",
 )
 _GIB = 1 << 30
 _NEEDED_DISK_GIB, _NEEDED_MEMORY_GIB = 1.0, 4.0

@@ -118,7 +118,7 @@ def generate(
     settings, cast, where, template = settings_of(preset), select(expressions), pick(device), load_template()
     notes: list[str] = []
     person = find_identity(photos, identity, prior, notes.append)
-    start = find_start(prior, person.embedding, template)
+    start = find_start(prior, person, template)
     names = tuple(e.name for e in cast)
     request = Request(person.sha256(), person.encoder, text, str(prior), label(preset), names, topology, seed)
     work = working_folder(out, request, resume)

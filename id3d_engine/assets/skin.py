@@ -251,8 +251,9 @@ def _paint_marks(colour: Float, f: SkinFields, look: AppearanceParameters) -> Fl
         amount = np.maximum(smoothstep(0.1, 0.6, fine), smoothstep(0.2, 0.7, big)) * where
         shade = colour * np.array([0.78, 0.62, 0.50], np.float32)
         colour = mixed(colour, shade, bare * amount * (0.25 + 0.7 * look.freckles))
-    moles = smoothstep(0.45, 0.7, spots(points, 120.0, 0.006 + 0.02 * look.spots, seed + 12))
-    colour = mixed(colour, colour * np.array([0.46, 0.36, 0.32], np.float32), 0.8 * moles * bare)
+    # None on a face of which nobody said that it has spots: a mole at a wrong place is another person's.
+    moles = smoothstep(0.45, 0.7, spots(points, 210.0, 0.012 * look.spots, seed + 12))
+    colour = mixed(colour, colour * np.array([0.52, 0.42, 0.38], np.float32), 0.7 * moles * bare)
     if look.spots > 0.05:
         age = spots(points, 120.0, 0.25 * look.spots, seed + 13)
         age = smoothstep(0.1, 0.5, age + 0.25 * fbm(points, 300.0, seed + 14) * (age > 0))

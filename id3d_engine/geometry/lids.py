@@ -72,6 +72,21 @@ def _meet(
     return offsets
 
 
+def raised_lower_lid(template: HeadTemplate, head: Array, side: str, by_m: float) -> Array:
+    """(V, 3) offsets that raise a lower lid by `by_m` at its middle, by nothing at the corners.
+
+    They fade into the cheek as `close_lids`' do into the upper lid, and keep the distance from the eyeball.
+    """
+    upper, lower = rim_halves(template, side)
+    across = np.abs(head[lower, 0])
+    share = (across - across.min()) / np.ptp(across)
+    operator = operators(head, template.triangles)
+    stiffness = (operator.stiffness + sparse.diags(operator.mass) / REACH_M**2).tocsr()
+    moving = (template.regions["eyeballs"] < 0.5) & (head[:, 0] * (1 if side == "left" else -1) > 0)
+    field = _spread(stiffness, moving, lower, upper, by_m * np.sin(np.pi * share))
+    return _lower_around(head, np.zeros_like(head), -field, _eye_centre(template, head, side))
+
+
 def _off_the_eye(template: HeadTemplate, head: Array, offsets: Array, side: str) -> Array:
     """Offsets whose moved lid lies on the eyeball's sphere where it would have cut through it."""
     eye = _eyeball(template, side)
@@ -119,24 +134,24 @@ def gaps(vertices: Array, upper: NDArray[np.int64], lower: NDArray[np.int64]) ->
 def _spread(
     stiffness: sparse.csr_matrix,
     moving: NDArray[np.bool_],
-    upper: NDArray[np.int64],
-    lower: NDArray[np.int64],
+    led: NDArray[np.int64],
+    still: NDArray[np.int64],
     values: Array,
 ) -> Array:
-    """(V,) a smooth field with `values` on the upper rim and zero on the lower and where nothing moves."""
+    """(V,) a smooth field with `values` on the rim that is led, zero on the other and where nothing moves."""
     field = np.zeros(len(moving))
-    field[upper] = values
+    field[led] = values
     free = moving.copy()
-    free[upper] = free[lower] = False
+    free[led] = free[still] = False
     inside = np.flatnonzero(free)
-    right = -(stiffness[inside][:, upper] @ values)
+    right = -(stiffness[inside][:, led] @ values)
     field[inside] = factor(stiffness[inside][:, inside]).solve(right)
     return field
 
 
 def _lower_around(head: Array, offsets: Array, drop: Array, centre: Array) -> Array:
     """Offsets lowered by `drop` (V,), no vertex coming closer to the eyeball's centre by it."""
-    changed = np.flatnonzero(drop > 1e-7)
+    changed = np.flatnonzero(np.abs(drop) > 1e-7)
     before = (head + offsets)[changed] - centre
     after = before - drop[changed, None] * np.array([0.0, 0.0, 1.0])
     wanted = np.linalg.norm(before, axis=1)

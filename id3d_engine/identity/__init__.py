@@ -1,10 +1,12 @@
-"""Photos -> `Identity`: find the face, align it, embed it, average over the photos that agree.
+"""Photos -> `Identity`: find the face, embed and measure it, average over the photos that agree.
 
     photo.py            a file to upright 8-bit RGB
     faces.py            a found face; which of several is meant
     encoders.py         what a recogniser offers; `load_encoder(name)`
     dlib_encoder.py     the default: dlib's public-domain network, 128 numbers
     arcface_encoder.py  optional: insightface's ArcFace, 512 numbers, non-commercial weights
+    face_mesh.py        468 points of a face
+    measures.py         proportions and colours, by these points
     identify.py         several photos to one identity
     identity.py         the identity and its `.id` file
 

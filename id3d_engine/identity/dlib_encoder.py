@@ -94,11 +94,16 @@ class DlibEncoder:
         Raises:
             InputError: no face was found.
         """
-        if box is not None:
-            return self.embed_face(image, Face(box, 1.0))
+        return self.embed_face(image, self.quick_face(image) if box is None else Face(box, 1.0))
+
+    def quick_face(self, image: NDArray[np.uint8]) -> Face:
+        """The face of a training render, looked for at 256 px; about 15 ms.
+
+        Raises:
+            InputError: no face was found.
+        """
         faces = self._hog_faces(image, _RENDER_SIDE, 0) or self._hog_faces(image, _RENDER_SIDE, 1)
-        face, _ = choose_face(faces, "the image")
-        return self.embed_face(image, face)
+        return choose_face(faces, "the image")[0]
 
     def embed_face(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.float32]:
         """(128,) float32 embedding of one face.

@@ -1,4 +1,4 @@
-"""Photos of one person -> their identity: embed each, leave out who does not belong, average."""
+"""Photos of one person -> their identity: embed and measure each, leave out who does not belong, average."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..errors import InputError
 from .encoders import Encoder, load_encoder
 from .faces import choose_face
 from .identity import Identity
+from .measures import measure
 from .photo import load_photo
 
 Notes = Callable[[str], None]
@@ -22,6 +23,7 @@ Notes = Callable[[str], None]
 class _Embedded:
     name: str
     embedding: NDArray[np.float32]
+    measures: NDArray[np.float32] | None = None
 
 
 def identify(
@@ -53,7 +55,9 @@ def identify(
     mean = np.mean([photo.embedding for photo in kept], axis=0, dtype=np.float64)
     if model.unit_length:
         mean /= np.linalg.norm(mean)
-    return Identity(mean.astype(np.float32), model.name, len(kept))
+    measured = [photo.measures for photo in kept if photo.measures is not None]
+    measures = np.mean(measured, axis=0, dtype=np.float64).astype(np.float32) if measured else None
+    return Identity(mean.astype(np.float32), model.name, len(kept), measures)
 
 
 def _embed_all(paths: list[Path], encoder: Encoder, notes: Notes) -> list[_Embedded]:
@@ -68,7 +72,7 @@ def _embed_all(paths: list[Path], encoder: Encoder, notes: Notes) -> list[_Embed
             continue
         if remark:
             notes(remark)
-        embedded.append(_Embedded(path.name, encoder.embed_face(image, face)))
+        embedded.append(_Embedded(path.name, encoder.embed_face(image, face), measure(image, face)))
     if not embedded:
         raise problems[0]
     for problem in problems:

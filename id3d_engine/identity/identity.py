@@ -1,4 +1,4 @@
-"""One person's identity: an embedding, and nothing of the photos it came from."""
+"""One person's identity: an embedding and measures of the face, and nothing of the photos they came from."""
 
 from __future__ import annotations
 
@@ -25,15 +25,20 @@ class Identity:
         embedding: (D,) float32, D = 128 for dlib, 512 (unit length) for ArcFace.
         encoder: The encoder's name; embeddings of two encoders never compare.
         sources: How many photos were averaged.
+        measures: (M,) float32, the face's proportions and colours (see `measures`), or None: then all that
+            is known of the person is the embedding.
     """
 
     embedding: NDArray[np.float32]
     encoder: str = "dlib"
     sources: int = 1
+    measures: NDArray[np.float32] | None = None
 
     def sha256(self) -> str:
-        """Of the encoder's name and the embedding's little-endian float32 bytes."""
+        """Of the encoder's name and the embedding's, then the measures', little-endian float32 bytes."""
         payload = self.encoder.encode() + b"\0" + np.asarray(self.embedding, "<f4").tobytes()
+        if self.measures is not None:
+            payload += np.asarray(self.measures, "<f4").tobytes()
         return hashlib.sha256(payload).hexdigest()
 
     def save(self, path: Path | str) -> Path:
@@ -47,9 +52,10 @@ class Identity:
         path = Path(path)
         # One metadata entry: several would be written in an order that changes from run to run.
         facts = {"schema": _SCHEMA, "encoder": self.encoder, "sources": self.sources}
-        payload = save(
-            {"embedding": np.ascontiguousarray(self.embedding, np.float32)}, {"identity": json.dumps(facts)}
-        )
+        tensors = {"embedding": np.ascontiguousarray(self.embedding, np.float32)}
+        if self.measures is not None:
+            tensors["measures"] = np.ascontiguousarray(self.measures, np.float32)
+        payload = save(tensors, {"identity": json.dumps(facts)})
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             temporary.write_bytes(payload)
@@ -83,14 +89,16 @@ class Identity:
             with safe_open(path, framework="np") as file:
                 facts = json.loads((file.metadata() or {})["identity"])
                 embedding = file.get_tensor("embedding")
+                measures = file.get_tensor("measures") if "measures" in file.keys() else None  # noqa: SIM118
             encoder, sources, schema = str(facts["encoder"]), int(facts["sources"]), int(facts["schema"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise broken from error
         if schema > _SCHEMA:
             raise InputError(f"{path} was written by a newer version of ID3D: update this one to read it")
-        if embedding.ndim != 1 or embedding.dtype != np.float32 or not np.isfinite(embedding).all():
-            raise broken
-        return cls(embedding, encoder, sources)
+        for numbers in (embedding,) if measures is None else (embedding, measures):
+            if numbers.ndim != 1 or numbers.dtype != np.float32 or not np.isfinite(numbers).all():
+                raise broken
+        return cls(embedding, encoder, sources, measures)
 
 
 def distance(a: Identity, b: Identity) -> float:

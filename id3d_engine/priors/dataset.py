@@ -5,6 +5,7 @@ Every sample is one view of one head with one expression:
     KEY.normals.png   (S, S, 3) camera-space normals, (n + 1) / 2, black background
     KEY.albedo.png    (S, S, 3) sRGB albedo without light, black background
     KEY.identity.npy  (P, D) float32 embeddings of P photo-like renders of the same head
+    KEY.measures.npy  (P, M) float16, what else they show of the face (`identity/measures.py`)
     KEY.json          caption, expression, descriptor, strength, view, subject, attributes,
                       target (what the start regressor learns: shape and appearance numbers)
 
@@ -21,7 +22,6 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,16 +34,19 @@ from PIL import Image
 
 from ..assets.asset import HeadAsset
 from ..assets.photo import head_material, photo_like
-from ..assets.sampler import sample_asset
+from ..assets.sampler import random_mixture, sample_asset
 from ..errors import InputError
 from ..expressions import EXPRESSIONS, NEUTRAL
 from ..identity.dlib_encoder import DlibEncoder
+from ..identity.measures import LENGTH, measure
 from ..job import Job, Listener, silent
 from ..render.cameras import Cameras, sample_cameras, view_text
 from ..render.normals import vertex_normals
 from ..render.raster import antialias, interpolate, interpolate_corners, rasterize, sample_texture
 from ..template import HeadTemplate, load_template
 
+# On half of the photo-like renders somebody smiles, grins or talks, as people do before cameras.
+ON_PHOTOS = {"smile": 1.0, "grin": 1.0, "mouth_stretch": 0.5}
 CLOSEUPS = (None, None, None, None, "face", "face", "mouth", "eyes")
 
 
@@ -174,7 +177,7 @@ def render_subject(
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Key and files of every sample of one head; none if no photo of it shows a face."""
     job = Job(seed=asset.seed)
-    embeddings = photo_embeddings(asset, template, encoder, job, config.photos)
+    embeddings, measures = photographed(asset, template, encoder, job, config.photos)
     if not len(embeddings):
         return
     albedo, _, _ = head_material(asset, template)
@@ -209,25 +212,52 @@ def render_subject(
                 "normals.png": _png(normals[0]),
                 "albedo.png": _png(albedo_view[0]),
                 "identity.npy": _npy(embeddings),
+                "measures.npy": _npy(measures.astype(np.float16)),
                 "json": json.dumps(record).encode(),
             },
         )
 
 
-def photo_embeddings(
+def photographed(
     asset: HeadAsset, template: HeadTemplate, encoder: DlibEncoder, job: Job, count: int
-) -> NDArray[np.float32]:
-    """(P, D) embeddings of up to `count` photo-like renders in which the encoder found the face."""
-    found: list[NDArray[np.float32]] = []
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(P, D) embeddings and (P, M) measures of up to `count` photo-like renders that show a face."""
+    embeddings: list[NDArray[np.float32]] = []
+    measured: list[NDArray[np.float32]] = []
     for attempt in range(count + 2):
-        if len(found) == count:
+        if len(embeddings) == count:
             break
+        random = np.random.default_rng((asset.seed, attempt))
         generator = job.generator("photo", attempt)
-        photo = photo_like(asset, template, generator, size=256)
+        photo = photo_like(
+            asset, template, generator, size=256, offsets=everyday_expression(asset, template, random)
+        )
         # A head turned far enough shows the detector no face: such a photo is drawn again.
-        with suppress(InputError):
-            found.append(encoder.embed(photo))
-    return np.array(found, np.float32).reshape(-1, encoder.dimensions)
+        try:
+            face = encoder.quick_face(photo)
+        except InputError:
+            continue
+        if (numbers := measure(photo, face)) is not None:
+            embeddings.append(encoder.embed_face(photo, face))
+            measured.append(numbers)
+    return (
+        np.array(embeddings, np.float32).reshape(-1, encoder.dimensions),
+        np.array(measured, np.float32).reshape(-1, LENGTH),
+    )
+
+
+def everyday_expression(
+    asset: HeadAsset, template: HeadTemplate, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """(V, 3) offsets of a face before a camera: nearly neutral, smiling, or in the middle of a word."""
+    offsets = np.zeros_like(asset.neutral)
+    kind = random.random()
+    if kind < 0.5:
+        name = str(random.choice(list(ON_PHOTOS)))
+        offsets = offsets + asset.expression(name, float(random.uniform(0.2, 1.0)) * ON_PHOTOS[name])
+    if kind > 0.3:
+        offsets = offsets + random_mixture(template, random, strength=float(random.uniform(0.1, 0.5)))
+    return offsets.astype(np.float32)
 
 
 def render_normals_and_albedo(

@@ -15,6 +15,7 @@ _WANTED = (
     "geometry.safetensors",
     "albedo.safetensors",
     "start.safetensors",
+    "measured.safetensors",
     "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
     "text_encoder/model.safetensors",

@@ -13,14 +13,17 @@ women are what photographs of everybody look like, and make men of them.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..identity.encoders import Encoder
+from ..identity.measures import measure
 from ..identity.photo import load_photo
 from .shards import Samples
 
@@ -47,8 +50,17 @@ class PhotoGap:
         return (_design(attributes) @ self.coefficients).astype(np.float32)
 
 
-def read_photos(folder: Path, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """(N, D) embeddings and (N, 5) attributes (`COLUMNS`) of photographs of N people.
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """Photographs of N people: embeddings (N, D), measures (N, M) and attributes (N, 5), as `COLUMNS`."""
+
+    embeddings: NDArray[np.float32]
+    measures: NDArray[np.float32]
+    attributes: NDArray[np.float64]
+
+
+def read_photos(folder: Path, encoder: Encoder) -> Photos:
+    """Photographs of many people, and who they are.
 
     Args:
         folder: Photographs, each of one person (of several faces the largest counts), and `people.csv`:
@@ -65,7 +77,7 @@ def read_photos(folder: Path, encoder: Encoder) -> tuple[NDArray[np.float32], ND
         raise InputError(
             f"there is no {table}: list the photographs there, with columns file, {', '.join(COLUMNS)}"
         )
-    embeddings, attributes = [], []
+    embeddings, measures, attributes = [], [], []
     with table.open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             try:
@@ -73,30 +85,37 @@ def read_photos(folder: Path, encoder: Encoder) -> tuple[NDArray[np.float32], ND
                 photo = load_photo(folder / row["file"])
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(f"{table} has a line that cannot be used, {dict(row)}: {error}") from error
-            if faces := encoder.faces(photo):
-                embeddings.append(encoder.embed_face(photo, faces[0]))
-                attributes.append(numbers)
+            for face in encoder.faces(photo)[:1]:
+                if (measured := measure(photo, face)) is not None:
+                    embeddings.append(encoder.embed_face(photo, face))
+                    measures.append(measured)
+                    attributes.append(numbers)
     if len(embeddings) < FEWEST:
         raise InputError(
             f"{folder} shows {len(embeddings)} face(s), too few to tell photographs from renders by: "
             f"give at least {FEWEST} different people"
         )
-    return np.array(embeddings, np.float32), np.array(attributes)
+    return Photos(np.array(embeddings, np.float32), np.array(measures, np.float32), np.array(attributes))
 
 
-def photo_gap(photos: NDArray[np.floating], attributes: NDArray[np.floating], samples: Samples) -> PhotoGap:
-    """How photographs' embeddings, (N, D), differ from renders' of people like these, (N, 5).
+def photo_gap(
+    photos: NDArray[np.floating],
+    attributes: NDArray[np.floating],
+    renders: NDArray[np.floating],
+    of_renders: NDArray[np.floating],
+) -> PhotoGap:
+    """How photographs differ from renders of people like these.
 
     Least squares gives the mean render of people of given attributes; ridge regression how the
     photographs differ from it, again by attributes, with the constant free.
 
-    Raises:
-        InputError: the dataset does not say who its subjects are.
+    Args:
+        photos: (N, D) numbers of the photographs.
+        attributes: (N, 5) of the people on them.
+        renders: (S, D) numbers of renders, of every subject alike.
+        of_renders: (S, 5).
     """
-    first = {record["subject"]: i for i, record in enumerate(samples.records)}
-    renders = np.stack([samples.identity[i].mean(axis=0) for i in first.values()])
-    known = _design(attributes_of(samples)[list(first.values())])
-    mean = np.linalg.lstsq(known, renders, rcond=None)[0]
+    mean = np.linalg.lstsq(_design(of_renders), renders, rcond=None)[0]
     here = _design(attributes)
     stiff = np.diag([0.0] + [STIFFNESS] * (here.shape[1] - 1))
     return PhotoGap(np.linalg.solve(here.T @ here + stiff, here.T @ (photos - here @ mean)))
@@ -104,18 +123,18 @@ def photo_gap(photos: NDArray[np.floating], attributes: NDArray[np.floating], sa
 
 def with_photo_gap(samples: Samples, gap: PhotoGap) -> Samples:
     """The same samples with (2 P, D) embeddings each: P of renders, P as of photographs."""
-    moved = zip(samples.identity, gap.at(attributes_of(samples)), strict=True)
+    moved = zip(samples.identity, gap.at(attributes_of(samples.records)), strict=True)
     return replace(samples, identity=[np.concatenate([rows, rows + by]) for rows, by in moved])
 
 
-def attributes_of(samples: Samples) -> NDArray[np.float64]:
-    """(N, 5) attributes of each sample's subject.
+def attributes_of(records: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """(N, 5) attributes of each record's subject.
 
     Raises:
         InputError: a record has none, as those of scans.
     """
     try:
-        return np.array([[float(r["attributes"][name]) for name in COLUMNS] for r in samples.records])
+        return np.array([[float(r["attributes"][name]) for name in COLUMNS] for r in records])
     except (KeyError, TypeError) as error:
         raise InputError(
             "this dataset does not say its subjects' gender, age and ancestry, so photographs cannot be "

@@ -26,12 +26,14 @@ class Samples:
     Attributes:
         normals, albedo: PNG bytes of each sample.
         identity: (P, D) float32 of each sample; P may differ.
+        measures: (P, M) float16 of each sample, of the same photo-like renders.
         records: the JSON of each sample.
     """
 
     normals: list[bytes]
     albedo: list[bytes]
     identity: list[NDArray[np.float32]]
+    measures: list[NDArray[np.float16]]
     records: list[dict[str, Any]]
 
     @property
@@ -48,13 +50,14 @@ def read_shards(shards: list[Path]) -> Samples:
     """
     if not shards:
         raise InputError("the dataset has no shards: run `id3d dataset` first or check the folder")
-    samples = Samples([], [], [], [])
+    samples = Samples([], [], [], [], [])
     for shard in shards:
         try:
             for files in _grouped(shard):
                 samples.normals.append(files["normals.png"])
                 samples.albedo.append(files["albedo.png"])
                 samples.identity.append(np.load(io.BytesIO(files["identity.npy"]), allow_pickle=False))
+                samples.measures.append(np.load(io.BytesIO(files["measures.npy"]), allow_pickle=False))
                 samples.records.append(json.loads(files["json"]))
         except (KeyError, tarfile.TarError, ValueError) as error:
             raise InputError(

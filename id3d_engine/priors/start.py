@@ -1,10 +1,10 @@
-"""Where the optimisation starts: a head regressed from the identity embedding.
+"""Where the optimisation starts: a head regressed from the identity.
 
 Most of what score distillation from a mean head would find out is that it is a head; much of the
-rest is what the embedding alone already says. Kernel ridge regression maps the embedding to the
-template's shape coefficients and to the appearance parameters; distillation then adds what it
-cannot know: expression, detail, text. A prior folder without `start.safetensors` starts from the
-mean head.
+rest is what the identity alone already says. Kernel ridge regression maps it to the template's shape
+coefficients and to the appearance parameters; distillation then adds what it cannot know: expression,
+detail, text. There are two regressors, one for identities that photos were measured for and one for
+those that are an embedding alone. A prior folder with neither starts from the mean head.
 
 Least squares answers doubt with the average: everybody would get some beard, some freckles and a
 middling skin. Appearance numbers are therefore mapped so that, over many people, they are spread as
@@ -26,9 +26,12 @@ from scipy.linalg import cho_factor, cho_solve
 from ..assets.appearance import HAIR_STYLES, VECTOR_NAMES, AppearanceParameters
 from ..assets.hair import hair_offsets
 from ..errors import InputError
+from ..identity import Identity
 from ..template import HeadTemplate
+from .reading import Reading
 
-START_FILE = "start.safetensors"
+START_FILE = "start.safetensors"  # from the embedding alone
+MEASURED_FILE = "measured.safetensors"  # from embedding and measures
 FOLDS = 4
 NUMBERS = ("support", "weights", "bias", "answered", "true")
 KNOTS = 33
@@ -51,14 +54,14 @@ class HeadStart:
 
 @dataclass(frozen=True)
 class StartRegressor:
-    """Kernel ridge regression from an embedding to shape coefficients and appearance numbers.
+    """Kernel ridge regression from an identity's numbers to shape coefficients and appearance numbers.
 
     The answer to x is `sum_i k(x, support_i) weights_i + bias` with the Gaussian kernel
     `k(a, b) = exp(-gamma |a - b|^2)`, or `k(a, b) = a . b` about the support's mean where gamma is 0,
     which is plain (linear) ridge regression.
 
     Attributes:
-        support: (N, D) the training embeddings.
+        support: (N, D) the training embeddings, or what `reading` makes of embeddings and measures.
         weights: (N, T), with T = shape components + appearance numbers.
         bias: (T,), the training targets' mean.
         answered: (K, A) quantiles of the appearance numbers (all but the hair styles' logits) that are
@@ -67,6 +70,7 @@ class StartRegressor:
         gamma: See above.
         shape_size: How many of the T numbers are shape coefficients.
         encoder: Name of the encoder the embeddings came from.
+        reading: What D numbers to make of an identity's row, (R,); None takes the row as it is.
     """
 
     support: NDArray[np.float32]
@@ -77,25 +81,28 @@ class StartRegressor:
     gamma: float
     shape_size: int
     encoder: str
+    reading: Reading | None = None
 
-    def predict(self, embedding: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(D,) or (N, D) embeddings -> (T,) or (N, T) numbers."""
-        rows = np.atleast_2d(np.asarray(embedding, np.float64))
-        numbers = kernel(rows, self.support.astype(np.float64), self.gamma) @ self.weights + self.bias
-        return numbers.astype(np.float32).reshape(*np.shape(embedding)[:-1], -1)
+    def predict(self, rows: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(R,) or (N, R) numbers of identities -> (T,) or (N, T) numbers."""
+        read = rows if self.reading is None else self.reading.of(rows)
+        read = np.atleast_2d(np.asarray(read, np.float64))
+        numbers = kernel(read, self.support.astype(np.float64), self.gamma) @ self.weights + self.bias
+        return numbers.astype(np.float32).reshape(*np.shape(rows)[:-1], -1)
 
-    def head(self, embedding: NDArray[np.floating], template: HeadTemplate) -> HeadStart:
-        """The start head of one identity.
+    def head(self, row: NDArray[np.floating], template: HeadTemplate) -> HeadStart:
+        """The start head of one identity: its embedding, (R,), or that and its measures.
 
         Raises:
-            InputError: the embedding has another length than the regressor was trained for.
+            InputError: the row has another length than the regressor was trained for.
         """
-        if np.shape(embedding) != self.support.shape[1:]:
+        wanted = self.support.shape[1] if self.reading is None else len(self.reading.middle)
+        if np.shape(row) != (wanted,):
             raise InputError(
-                f"the identity has {np.size(embedding)} numbers but this prior wants "
-                f"{self.support.shape[1]} from the {self.encoder} encoder: make it again from the photos"
+                f"the identity has {np.size(row)} numbers but this prior wants {wanted} by the "
+                f"{self.encoder} encoder: make it again from the photos"
             )
-        numbers = self.predict(embedding)
+        numbers = self.predict(row)
         look = numbers[self.shape_size :]
         for i, (answered, true) in enumerate(zip(self.answered.T, self.true.T, strict=True)):
             look[i] = np.interp(look[i], answered, true)
@@ -116,8 +123,12 @@ def kernel(a: NDArray[np.float64], b: NDArray[np.float64], gamma: float) -> NDAr
     if gamma == 0:
         mean = b.mean(axis=0)
         return (a - mean) @ (b - mean).T
-    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    return np.exp(-gamma * np.maximum(squares, 0))
+    return np.exp(-gamma * _squares(a, b))
+
+
+def _squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, M) squared distances."""
+    return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T, 0)
 
 
 def fit_start(
@@ -150,7 +161,7 @@ def fit_start(
         importance = (np.arange(y.shape[1]) < shape_size).astype(float)
     names, place = np.unique(subjects, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
-    typical = max(float(np.median(-np.log(np.maximum(kernel(x[:500], x[-500:], 1.0), 1e-12)))), 1e-6)
+    typical = max(float(np.median(_squares(x[:500], x[-500:]))), 1e-6)
     gammas = [0.0] if linear else [share / typical for share in (0.5, 1.0, 2.0, 4.0)]
     penalties = np.geomspace(1e-3, 10, 9) * (typical if linear else 1.0)
     # Too few people to choose by: the stiffest.
@@ -229,39 +240,43 @@ def _left_out(x: NDArray, y: NDArray, fold: NDArray, gamma: float, penalty: floa
 
 
 def save_start(regressor: StartRegressor, folder: Path) -> None:
-    """Write `start.safetensors` into a prior folder; numbers as float16."""
+    """Write the regressor's file into a prior folder; numbers as float16."""
     from safetensors.numpy import save_file
 
     tensors: dict[str, NDArray] = {
         name: np.ascontiguousarray(getattr(regressor, name), np.float16) for name in NUMBERS
     }
+    if regressor.reading is not None:
+        tensors |= {"middle": regressor.reading.middle, "axes": regressor.reading.axes}
     about = {name: getattr(regressor, name) for name in ("gamma", "shape_size", "encoder")}
-    temporary = folder / (START_FILE + ".tmp")
+    path = folder / (START_FILE if regressor.reading is None else MEASURED_FILE)
+    temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={"start": json.dumps(about)})
-    os.replace(temporary, folder / START_FILE)
+    os.replace(temporary, path)
 
 
-def load_start(folder: Path) -> StartRegressor | None:
-    """The start regressor of a prior folder, or None when it has none.
+def load_start(folder: Path, *, measured: bool = False) -> StartRegressor | None:
+    """A prior folder's regressor from embeddings, or from those and measures; None when it has none.
 
     Raises:
         InputError: the file is damaged or something else.
     """
     from safetensors import SafetensorError, safe_open
 
-    path = folder / START_FILE
+    path = folder / (MEASURED_FILE if measured else START_FILE)
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {})["start"])
             tensors = {name: file.get_tensor(name).astype(np.float32) for name in NUMBERS}
-        return StartRegressor(**tensors, **about)
+            reading = Reading(file.get_tensor("middle"), file.get_tensor("axes")) if measured else None
+        return StartRegressor(**tensors, **about, reading=reading)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no start regressor ({error}): copy the prior's folder again") from error
 
 
-def find_start(prior: str | Path, embedding: NDArray[np.floating], template: HeadTemplate) -> HeadStart:
+def find_start(prior: str | Path, person: Identity, template: HeadTemplate) -> HeadStart:
     """The start head that a prior's folder gives an identity; the mean head if it has no regressor.
 
     Raises:
@@ -269,8 +284,10 @@ def find_start(prior: str | Path, embedding: NDArray[np.floating], template: Hea
     """
     from .locate import locate
 
-    regressor = load_start(locate(prior))
-    if regressor is None:
-        shape = np.zeros(len(template.basis), np.float32)
-        return start_head(template, shape, AppearanceParameters())
-    return regressor.head(embedding, template)
+    folder = locate(prior)
+    if person.measures is not None and (regressor := load_start(folder, measured=True)) is not None:
+        return regressor.head(np.concatenate([person.embedding, person.measures]), template)
+    if (regressor := load_start(folder)) is not None:
+        return regressor.head(person.embedding, template)
+    shape = np.zeros(len(template.basis), np.float32)
+    return start_head(template, shape, AppearanceParameters())

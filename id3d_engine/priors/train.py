@@ -30,7 +30,6 @@ from ..errors import InputError
 from ..expressions import EXPRESSIONS, NEUTRAL
 from ..identity.dlib_encoder import DlibEncoder
 from ..job import Job, Listener, silent
-from ..template import load_template
 from .adapter_files import UNET_FILE, AdapterConfig, load_adapter, save_adapter, sha256
 from .adapters import Adapter, AdapterSizes
 from .base import Base, load_base, save_base, set_latent_scale
@@ -38,14 +37,15 @@ from .card import write_card
 from .curves import Curve
 from .locate import locate
 from .noise import NoiseSchedule
-from .photo_gap import photo_gap, read_photos, with_photo_gap
+from .photo_gap import read_photos, with_photo_gap
 from .prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
 from .samples import write_grid
 from .shards import Samples, decode_pngs, find_shards, read_shards
-from .start import StartRegressor, fit_start, save_start
+from .start import save_start
 from .starter_base import StarterConfig, build_starter_base
 from .tokenizer import save_clip_files
 from .train_denoiser import CachedData, Denoiser, DenoiserTraining, standardise_identity, train_denoiser
+from .train_start import People, train_starts
 from .train_vae import VaeTraining, reconstruction_psnr, train_vae
 
 
@@ -109,11 +109,12 @@ def train(
     _claim(work, samples, config, base, begin)
     job = Job(work, seed=config.seed, listener=listener, cancel=cancel)
     metrics: dict[str, float] = {}
-    if photos is not None:
-        faces, who = read_photos(photos, DlibEncoder())
-        gap = photo_gap(faces, who, samples)
-        away = np.linalg.norm(gap.at(who).mean(axis=0))
-        metrics |= {"photo_faces": len(faces), "photo_gap": round(float(away), 3)}
+    people = People.of(samples)
+    faces = None if photos is None else read_photos(photos, DlibEncoder())
+    if faces is not None:
+        gap = people.gap(people.embeddings, faces, faces.embeddings)
+        away = np.linalg.norm(gap.at(faces.attributes).mean(axis=0))
+        metrics |= {"photo_faces": len(faces.embeddings), "photo_gap": round(float(away), 3)}
         samples = with_photo_gap(samples, gap)
     _seed(config.seed)
     if base is None:
@@ -142,7 +143,8 @@ def train(
     model = Denoiser(parts.unet, parts.text_encoder, adapters)
     schedule, curve = NoiseSchedule.of(parts.scheduler), Curve(work / "denoiser.jsonl")
     out.mkdir(parents=True, exist_ok=True)
-    save_start(train_start(samples), out)
+    for regressor in train_starts(people, faces):
+        save_start(regressor, out)
 
     def save(step: int) -> None:
         if not accelerator.is_main_process:
@@ -314,28 +316,6 @@ def _encode_all(parts: Base, samples: Samples) -> dict[str, Tensor]:
         ]
         out[domain] = torch.cat(rows).half().cpu()
     return out
-
-
-def train_start(samples: Samples, *, linear: bool = False) -> StartRegressor:
-    """Fit the start regressor, or plain ridge regression, on every photo of every subject."""
-    first = {r["subject"]: i for i, r in reversed(list(enumerate(samples.records)))}
-    rows = [samples.identity[i] for i in first.values()]
-    counts = [len(photos) for photos in rows]
-    template = load_template()
-    face = np.sqrt(template.regions["face"])[None, :, None]
-    moved = (template.basis * face).reshape(len(template.basis), -1)
-    # An error of a shape coefficient weighs what it moves the face.
-    importance = np.zeros(len(samples.records[0]["target"]))
-    importance[: len(moved)] = (moved**2).sum(axis=1)
-    return fit_start(
-        np.concatenate(rows),
-        np.repeat([samples.records[i]["target"] for i in first.values()], counts, axis=0),
-        np.repeat(list(first), counts),
-        shape_size=len(moved),
-        encoder=DlibEncoder.name,
-        importance=importance,
-        linear=linear,
-    )
 
 
 def all_texts(samples: Samples) -> list[str]:

@@ -3,7 +3,8 @@
     average     the mean of training heads: knows nothing of the person
     nearest     the training subject whose embedding is nearest
     ridge       plain ridge regression from the embedding: what a linear map knows
-    start       the start regressor alone, before any distillation
+    embedding   the start regressor that knows the embedding alone
+    start       the one that knows the measures, too; before any distillation
     id3d        the whole method
     no-identity, no-expression, no-domain    the whole method with one branch of the adapters silent
     plain-sds   one-step score distillation of the unadapted base, from the average head
@@ -37,8 +38,16 @@ from ..png import to_uint8
 from ..priors.locate import locate
 from ..priors.prompts import DOMAINS
 from ..priors.shards import Samples, find_shards, read_shards
-from ..priors.start import HeadStart, StartRegressor, find_start, load_start, save_start, start_head
-from ..priors.train import train_start
+from ..priors.start import (
+    MEASURED_FILE,
+    HeadStart,
+    StartRegressor,
+    find_start,
+    load_start,
+    save_start,
+    start_head,
+)
+from ..priors.train_start import People, train_start
 from ..template import HeadTemplate, load_template
 from ..topology import TEMPLATE
 from .subjects import Subject
@@ -52,7 +61,7 @@ SILENT = {
     "plain-sds": ("to_k_id", "to_v_id", "to_k_exp", "to_v_exp", ".up.weight"),
 }
 WHOLE = ("id3d", *SILENT)
-METHODS = ("average", "nearest", "ridge", "start", *WHOLE)
+METHODS = ("average", "nearest", "ridge", "embedding", "start", *WHOLE)
 
 
 class Methods:
@@ -78,15 +87,16 @@ class Methods:
         if name in WHOLE:
             self._distil(name, subject, out)
             return
-        makers: dict[str, Callable[[NDArray[np.floating]], HeadStart]] = {
-            "average": lambda embedding: self._average,
-            "nearest": self._nearest,
-            "ridge": lambda embedding: self._ridge.head(embedding, self.template),
-            "start": lambda embedding: find_start(self.prior, embedding, self.template),
+        makers: dict[str, Callable[[Identity], HeadStart]] = {
+            "average": lambda person: self._average,
+            "nearest": lambda person: self._nearest(person.embedding),
+            "ridge": lambda person: self._ridge.head(person.embedding, self.template),
+            "embedding": lambda person: find_start(self.prior, replace(person, measures=None), self.template),
+            "start": lambda person: find_start(self.prior, person, self.template),
         }
         if name not in makers:
             raise InputError(f"unknown method {name!r}: choose {', '.join(METHODS)}")
-        dressed(makers[name](subject.embedding), self.template).write(out, preview=False)
+        dressed(makers[name](subject.person), self.template).write(out, preview=False)
 
     def _distil(self, name: str, subject: Subject, out: Path) -> None:
         preset: str | Preset = self.preset
@@ -95,7 +105,7 @@ class Methods:
             plain, sds = replace(whole.sculpt, form="plain"), replace(whole.paint, method="sds")
             preset = replace(whole, sculpt=plain, paint=sds)
         generate(
-            identity=Identity(subject.embedding, "dlib", 1),
+            identity=subject.person,
             out=out,
             prior=self.prior if name == "id3d" else self._silenced(name),
             preset=preset,
@@ -120,6 +130,7 @@ class Methods:
         start = load_start(unfinished)
         if name == "plain-sds" and start is not None:
             save_start(replace(start, weights=np.zeros_like(start.weights)), unfinished)
+            (unfinished / MEASURED_FILE).unlink(missing_ok=True)
         unfinished.replace(folder)
         return folder
 
@@ -141,7 +152,7 @@ class Methods:
 
     @cached_property
     def _ridge(self) -> StartRegressor:
-        return train_start(self._samples, linear=True)
+        return train_start(People.of(self._samples), linear=True)
 
     @cached_property
     def _samples(self) -> Samples:

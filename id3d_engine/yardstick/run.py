@@ -59,7 +59,7 @@ def run(
     second = None if judge is None else likeness.FaceRes(judge)
     encoder, maker = DlibEncoder(), Methods(prior, preset, dataset, out / "priors")
     subjects = list(held_out(people, maker.template, encoder))
-    guided = np.array([subject.embedding for subject in subjects])
+    guided = np.array([subject.person.embedding for subject in subjects])
     judged = [] if second is None else [second.look(subject.photo, subject.face) for subject in subjects]
     rows: dict[str, list[dict[str, float]]] = {}
     for name in methods:

@@ -12,8 +12,10 @@ from ..assets.asset import HeadAsset
 from ..assets.photo import photo_like
 from ..assets.sampler import HELD_OUT_FIRST_SEED, sample_asset
 from ..errors import InputError
+from ..identity import Identity
 from ..identity.dlib_encoder import DlibEncoder
 from ..identity.faces import Face
+from ..identity.measures import measure
 from ..job import Job
 from ..template import HeadTemplate
 
@@ -28,13 +30,13 @@ class Subject:
         asset: The true head.
         photo: (H, W, 3) uint8, a photo-like render of it.
         face: Where its face is.
-        embedding: (D,) of the photo: all that a method is told.
+        person: The identity by that photo: all that a method is told.
     """
 
     asset: HeadAsset
     photo: NDArray[np.uint8]
     face: Face
-    embedding: NDArray[np.float32]
+    person: Identity
 
 
 def held_out(count: int, template: HeadTemplate, encoder: DlibEncoder) -> Iterator[Subject]:
@@ -48,5 +50,6 @@ def _subject(asset: HeadAsset, template: HeadTemplate, encoder: DlibEncoder) -> 
     for attempt in range(TRIES):
         photo = photo_like(asset, template, Job(seed=asset.seed).generator("held-out", attempt))
         for face in encoder.faces(photo)[:1]:
-            return Subject(asset, photo, face, encoder.embed_face(photo, face))
+            person = Identity(encoder.embed_face(photo, face), encoder.name, 1, measure(photo, face))
+            return Subject(asset, photo, face, person)
     raise InputError(f"no render of subject {asset.seed} shows a face")

@@ -145,7 +145,10 @@ def server(parts):
 @pytest.fixture
 def person(tmp_path) -> Path:
     random = np.random.default_rng(0)
-    return Identity(random.normal(size=128).astype(np.float32), sources=3).save(tmp_path / "anna.id")
+    embedding, measures = random.normal(size=128), random.normal(size=40)
+    return Identity(embedding.astype(np.float32), sources=3, measures=measures.astype(np.float32)).save(
+        tmp_path / "anna.id"
+    )
 
 
 @pytest.fixture
@@ -189,6 +192,7 @@ def test_an_identity_goes_out_and_a_head_comes_back(server, start, person, parts
     np.testing.assert_array_equal(
         np.float32(request["identity"]["embedding"]), Identity.load(person).embedding
     )
+    np.testing.assert_array_equal(np.float32(request["identity"]["measures"]), Identity.load(person).measures)
     assert "photos" not in request
 
     stages = [event["stage"] for event in events]

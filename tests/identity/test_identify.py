@@ -24,6 +24,7 @@ def test_the_same_person_stays_close_and_photos_are_averaged(versions, dlib_enco
     assert together.sources == 3 and together.encoder == "dlib"
     np.testing.assert_allclose(together.embedding, np.mean([s.embedding for s in singles], axis=0), atol=1e-6)
     assert max(distance(singles[0], single) for single in singles) < 0.35
+    np.testing.assert_allclose(together.measures, np.mean([s.measures for s in singles], axis=0), atol=1e-5)
 
 
 def test_somebody_else_is_far_and_left_out(versions, group_photo):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -19,6 +21,19 @@ def test_round_trip(identity, tmp_path):
     assert (again.encoder, again.sources) == ("dlib", 2)
     assert again.sha256() == identity.sha256()
     assert [path.name for path in tmp_path.iterdir()] == ["me.id"]
+
+
+def test_measures_are_kept_and_count(identity, tmp_path):
+    """A file of an older version has none; one number of them is another request."""
+    measures = np.random.default_rng(4).normal(size=30).astype(np.float32)
+    known = replace(identity, measures=measures)
+    again = Identity.load(known.save(tmp_path / "me.id"))
+    np.testing.assert_array_equal(again.measures, measures)
+    assert again.sha256() == known.sha256()
+    assert Identity.load(identity.save(tmp_path / "old.id")).measures is None
+    nudged = measures.copy()
+    nudged[3] = np.nextafter(nudged[3], np.float32(9))
+    assert len({i.sha256() for i in (identity, known, replace(identity, measures=nudged))}) == 3
 
 
 def test_same_identity_same_bytes(identity, tmp_path):
@@ -76,6 +91,8 @@ def test_corrupt_file(identity, tmp_path, damage):
         ({"embedding": np.zeros(128, np.float32)}, {"identity": '{"encoder": "dlib"}'}),
         ({"embedding": np.full(128, np.nan, np.float32)},
          {"identity": '{"schema": 1, "encoder": "dlib", "sources": 1}'}),
+        ({"embedding": np.zeros(128, np.float32), "measures": np.full(9, np.inf, np.float32)},
+         {"identity": '{"encoder": "dlib", "sources": 1, "schema": 1}'}),
         ({"embedding": np.zeros((2, 64), np.float32)},
          {"identity": '{"schema": 1, "encoder": "dlib", "sources": 1}'}),
     ],

@@ -16,9 +16,17 @@ from id3d_engine.assets.appearance import VECTOR_NAMES
 from id3d_engine.assets.sampler import sample_asset
 from id3d_engine.errors import Cancelled, InputError
 from id3d_engine.expressions import EXPRESSION_NAMES
+from id3d_engine.identity.measures import LENGTH
 from id3d_engine.job import Job
 from id3d_engine.priors import dataset
-from id3d_engine.priors.dataset import DatasetConfig, build_dataset, claim, photo_embeddings, write_shard
+from id3d_engine.priors.dataset import (
+    DatasetConfig,
+    build_dataset,
+    claim,
+    everyday_expression,
+    photographed,
+    write_shard,
+)
 from id3d_engine.priors.shards import decode_pngs, find_shards, read_shards
 from id3d_engine.template import load_template
 
@@ -35,7 +43,7 @@ def test_a_sample_is_two_pictures_an_embedding_and_a_record(shard: Path) -> None
     with tarfile.open(shard) as tar:
         names = tar.getnames()
         files = {name: tar.extractfile(name).read() for name in names}
-    suffixes = ("normals.png", "albedo.png", "identity.npy", "json")
+    suffixes = ("normals.png", "albedo.png", "identity.npy", "measures.npy", "json")
     assert names == [f"00000000-{view:02d}.{suffix}" for view in range(4) for suffix in suffixes]
     for name, data in files.items():
         if name.endswith(".png"):
@@ -45,6 +53,8 @@ def test_a_sample_is_two_pictures_an_embedding_and_a_record(shard: Path) -> None
     embedding = np.load(io.BytesIO(files["00000000-00.identity.npy"]))
     assert embedding.shape == (1, 128) and embedding.dtype == np.float32
     assert 1.0 < np.linalg.norm(embedding) < 2.0
+    measures = np.load(io.BytesIO(files["00000000-00.measures.npy"]))
+    assert measures.shape == (1, LENGTH) and measures.dtype == np.float16 and np.isfinite(measures).all()
     template = load_template()
     for view in range(4):
         record = json.loads(files[f"00000000-{view:02d}.json"])
@@ -179,10 +189,21 @@ def test_what_is_no_dataset_is_said(shard: Path, tmp_path: Path) -> None:
         read_shards([cut])
 
 
+def test_half_of_the_people_smile_for_the_photograph() -> None:
+    template = load_template()
+    asset = sample_asset(template, 3)
+    faces = [everyday_expression(asset, template, np.random.default_rng(i)) for i in range(60)]
+    moved = np.array([np.linalg.norm(face, axis=1).max() for face in faces])
+    assert moved.max() < 0.05 and (moved > 0).all()
+    smile = asset.expression("smile")
+    alike = [(face * smile).sum() / np.sqrt((face**2).sum() * (smile**2).sum()) for face in faces]
+    assert 0.25 < (np.array(alike) > 0.8).mean() < 0.6
+
+
 class Blind:
     dimensions = 128
 
-    def embed(self, photo):
+    def quick_face(self, photo):
         raise InputError("no face was found")
 
 
@@ -190,5 +211,6 @@ def test_a_head_whose_face_is_never_found_is_left_out(monkeypatch) -> None:
     template = load_template()
     asset = sample_asset(template, 3)
     monkeypatch.setattr(dataset, "photo_like", lambda *_, **__: np.zeros((8, 8, 3), np.uint8))
-    assert photo_embeddings(asset, template, Blind(), Job(), 2).shape == (0, 128)
+    embeddings, measures = photographed(asset, template, Blind(), Job(), 2)
+    assert embeddings.shape == (0, 128) and measures.shape == (0, LENGTH)
     assert list(dataset.render_subject(asset, template, Blind(), CONFIG)) == []

@@ -10,6 +10,7 @@ import pytest
 
 from id3d_engine.errors import InputError
 from id3d_engine.identity.dlib_encoder import DlibEncoder
+from id3d_engine.identity.measures import LENGTH
 from id3d_engine.priors.photo_gap import COLUMNS, FEWEST, photo_gap, read_photos, with_photo_gap
 from id3d_engine.priors.shards import Samples
 
@@ -27,12 +28,13 @@ def people(rng: np.random.Generator, count: int, men: float) -> np.ndarray:
 def samples_of(embeddings: np.ndarray, attributes: np.ndarray) -> Samples:
     """Two records a subject, two photo-like renders each."""
     rows = [np.stack([e, e]) for e in embeddings for _ in range(2)]
+    measures = [np.zeros((2, 3), np.float16)] * len(rows)
     records = [
         {"subject": i, "attributes": dict(zip(COLUMNS, a, strict=True))}
         for i, a in enumerate(attributes)
         for _ in range(2)
     ]
-    return Samples([b""] * len(rows), [b""] * len(rows), rows, records)
+    return Samples([b""] * len(rows), [b""] * len(rows), rows, measures, records)
 
 
 def test_who_is_on_the_photographs_does_not_count() -> None:
@@ -42,8 +44,7 @@ def test_who_is_on_the_photographs_does_not_count() -> None:
     of_renders, of_photos = people(rng, 400, 0.5), people(rng, 60, 0.1)
     renders = of_renders @ trait + 0.05 * rng.normal(size=(400, SIZE))
     photos = of_photos @ trait + gap + 0.05 * rng.normal(size=(60, SIZE))
-    samples = samples_of(renders, of_renders)
-    found = photo_gap(photos, of_photos, samples).at(of_renders)
+    found = photo_gap(photos, of_photos, renders, of_renders).at(of_renders)
     assert np.abs(found - gap).max() < 0.1
     plain = photos.mean(0) - renders.mean(0)
     assert np.abs(plain - gap).max() > 0.3  # what the difference of the means would have said
@@ -53,8 +54,7 @@ def test_a_trait_that_photographs_show_more_strongly_is_learned() -> None:
     rng = np.random.default_rng(1)
     men, more = rng.normal(size=SIZE), rng.normal(size=SIZE)
     of_renders, of_photos = people(rng, 400, 0.5), people(rng, 400, 0.5)
-    samples = samples_of(of_renders[:, :1] * men, of_renders)
-    found = photo_gap(of_photos[:, :1] * (men + more), of_photos, samples)
+    found = photo_gap(of_photos[:, :1] * (men + more), of_photos, of_renders[:, :1] * men, of_renders)
     man, woman = found.at(np.array([[1.0, 40, 0.3, 0.3, 0.4], [0.0, 40, 0.3, 0.3, 0.4]]))
     assert np.allclose(man - woman, more, atol=0.15 * np.abs(more).max())
 
@@ -62,8 +62,9 @@ def test_a_trait_that_photographs_show_more_strongly_is_learned() -> None:
 def test_every_embedding_is_seen_as_render_and_as_photograph() -> None:
     rng = np.random.default_rng(2)
     who = people(rng, 20, 0.5)
-    samples = samples_of(rng.normal(size=(20, SIZE)).astype(np.float32), who)
-    gap = photo_gap(rng.normal(size=(20, SIZE)), who, samples)
+    renders = rng.normal(size=(20, SIZE)).astype(np.float32)
+    samples = samples_of(renders, who)
+    gap = photo_gap(rng.normal(size=(20, SIZE)), who, renders, who)
     both = with_photo_gap(samples, gap)
     for index, (before, after) in enumerate(zip(samples.identity, both.identity, strict=True)):
         np.testing.assert_array_equal(after[:2], before)
@@ -78,8 +79,9 @@ def test_the_table_says_who_is_who(tmp_path: Path) -> None:
     line = "one.jpg,0,35,0,0,1\n"
     table = tmp_path / "people.csv"
     table.write_text("file,gender,age,african,asian,caucasian\n" + FEWEST * line)
-    embeddings, attributes = read_photos(tmp_path, DlibEncoder())
-    assert embeddings.shape == (FEWEST, 128) and attributes.tolist() == FEWEST * [[0, 35, 0, 0, 1]]
+    photos = read_photos(tmp_path, DlibEncoder())
+    assert photos.embeddings.shape == (FEWEST, 128) and photos.measures.shape == (FEWEST, LENGTH)
+    assert photos.attributes.tolist() == FEWEST * [[0, 35, 0, 0, 1]]
     table.write_text("file,gender,age,african,asian,caucasian\n" + line)
     with pytest.raises(InputError, match=r"shows 1 face\(s\), too few"):
         read_photos(tmp_path, DlibEncoder())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 from id3d_engine.assets.appearance import HAIR_STYLES, VECTOR_NAMES, AppearanceParameters
 from id3d_engine.assets.sampler import sample_asset
 from id3d_engine.errors import InputError
+from id3d_engine.identity import Identity
+from id3d_engine.priors.reading import Reading
 from id3d_engine.priors.start import (
+    MEASURED_FILE,
     START_FILE,
     StartRegressor,
     find_start,
@@ -152,7 +156,7 @@ def test_a_known_person_starts_as_their_own_head(known, tmp_path: Path) -> None:
     regressor, embeddings, assets = known
     template = load_template()
     save_start(regressor, tmp_path)
-    start = find_start(tmp_path, embeddings[2], template)
+    start = find_start(tmp_path, Identity(embeddings[2]), template)
     assert start.skin.dtype == start.neutral.dtype == np.float32
     assert np.abs(start.skin - assets[2].skin).max() < 1e-3
     assert start.appearance.style == assets[2].appearance.style
@@ -161,16 +165,43 @@ def test_a_known_person_starts_as_their_own_head(known, tmp_path: Path) -> None:
     assert np.abs(hair - own).mean() < 1e-3
 
 
+def test_measures_count_where_the_person_has_them(known, tmp_path: Path) -> None:
+    """Two regressors in one folder: one that knows embeddings, one that reads the measures instead."""
+    regressor, embeddings, assets = known
+    template = load_template()
+    axes = np.concatenate([np.zeros((8, 8)), np.eye(8)]).astype(np.float32)
+    middle = np.full(16, 0.25, np.float32)
+    reading = Reading(middle, axes)
+    save_start(regressor, tmp_path)
+    save_start(replace(regressor, support=embeddings - 0.25, reading=reading), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([START_FILE, MEASURED_FILE])
+    person = Identity(embeddings[2], measures=embeddings[4])
+    measured = find_start(tmp_path, person, template)
+    assert np.abs(measured.skin - assets[4].skin).max() < 1e-3
+    unmeasured = find_start(tmp_path, replace(person, measures=None), template)
+    assert np.abs(unmeasured.skin - assets[2].skin).max() < 1e-3
+    with pytest.raises(InputError, match="has 11 numbers but this prior wants 16"):
+        find_start(tmp_path, Identity(embeddings[2], measures=np.zeros(3, np.float32)), template)
+
+
+def test_numbers_of_any_size_are_weighed_alike() -> None:
+    """The kernel's width follows the rows' distances, however large they are."""
+    x, y, who = people(0.1)
+    small, large = (fit_start(x * by, y, who, shape_size=3, encoder="dlib") for by in (1.0, 1000.0))
+    new = people(0.1, seed=1)[0]
+    np.testing.assert_allclose(small.predict(new), large.predict(new * 1000), atol=1e-3)
+
+
 def test_without_a_regressor_it_is_the_mean_head(tmp_path: Path) -> None:
     template = load_template()
-    start = find_start(tmp_path, np.zeros(128, np.float32), template)
+    start = find_start(tmp_path, Identity(np.zeros(128, np.float32)), template)
     assert np.array_equal(start.skin, template.vertices)
     assert start.appearance == AppearanceParameters()
     assert len(start.appearance.to_vector()) == len(VECTOR_NAMES)
 
 
 def test_an_identity_of_another_length_is_refused(known) -> None:
-    with pytest.raises(InputError, match="has 512 numbers but this prior wants 8 from the dlib encoder"):
+    with pytest.raises(InputError, match="has 512 numbers but this prior wants 8 by the dlib encoder"):
         known[0].head(np.zeros(512, np.float32), load_template())
 
 

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from id3d_engine.errors import InputError
+from id3d_engine.identity import Identity
 from id3d_engine.priors.start import find_start
 from id3d_engine.template import load_template
 from id3d_engine.yardstick.methods import SILENT, Methods
@@ -43,7 +44,8 @@ def test_silenced_branches(tmp_path: Path) -> None:
             assert (not value.any()) if named else np.array_equal(value, whole[key])
     rng = np.random.default_rng(0)
     one, other = (
-        find_start(tmp_path / "plain-sds", rng.normal(size=128), load_template()).neutral for _ in range(2)
+        find_start(tmp_path / "plain-sds", Identity(rng.normal(size=128)), load_template()).neutral
+        for _ in range(2)
     )
     assert np.array_equal(one, other)  # it starts from the average head, whoever it is
 

@@ -1,0 +1,106 @@
+"""A face at rest. MakeHuman's neutral stares, and its lips stand apart.
+
+One sees white below its iris and teeth between its lips; people who rest have the lower lid at the iris's
+edge, and their lips closed. Both are put right once, in the template, for every head that its shape
+components can make. A blink and a squint arrive where they did: what the lower lid is raised by at rest is
+taken out of their offsets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.spatial import Delaunay
+
+from ..geometry.closest import vertex_normals
+from ..geometry.lids import gaps, raised_lower_lid, rim_halves
+from ..geometry.smooth import factor, operators
+from ..template import HeadTemplate
+
+Array = NDArray[np.float64]
+OPENING = 0.335  # the open eye's height over its width
+OVERLAP_M = 6e-4  # of the lips' inner sides, so that no light passes between their outer ones
+LIP_REACH_M = 0.006  # how far into the lips closing them is felt
+FACING = 0.3  # of a normal's height: such a vertex of a lip faces the other lip
+LOWER_LIP_M = 0.010  # opening the jaw lowers the lower lip's vertices by more than that
+ALIKE_M = 0.002  # lips are as far apart as they are about there, on average
+
+
+def at_rest(template: HeadTemplate) -> HeadTemplate:
+    """The template with lids and lips at rest, its blinks and squints shortened by that."""
+    vertices, basis = _closed_lips(template)
+    units = {name: unit.astype(np.float64) for name, unit in template.arkit.items()}
+    raised = {side: _raised(template, side) for side in ("left", "right")}
+    for side, by in raised.items():
+        for unit in ("eyeBlink", "eyeSquint"):
+            units[unit + side.capitalize()] -= by
+    return replace(
+        template,
+        vertices=(vertices + sum(raised.values())).astype(np.float32),
+        basis=basis.astype(np.float32),
+        arkit={name: unit.astype(np.float32) for name, unit in units.items()},
+    )
+
+
+def _raised(template: HeadTemplate, side: str) -> Array:
+    """(V, 3) offsets of one side's lower lid."""
+    upper, lower = rim_halves(template, side)
+    rest = template.vertices.astype(np.float64)
+    width = float(np.ptp(rest[np.concatenate([upper, lower]), 0]))
+    by = max(float(gaps(rest, upper, lower).max()) - OPENING * width, 0.0)
+    return raised_lower_lid(template, rest, side, by)
+
+
+def _closed_lips(template: HeadTemplate) -> tuple[Array, Array]:
+    """(V, 3) and (M, V, 3): vertices whose lips touch, and shape components that leave them touching."""
+    shapes = np.concatenate([template.vertices[None], template.basis]).astype(np.float64)
+    upper, lower = _facing(template)
+    over, under, weights = _pairs(shapes[0], upper, lower)
+    apart = np.stack([shape[over, 2] - (weights * shape[under, 2]).sum(1) for shape in shapes], axis=1)
+    apart[:, 0] += OVERLAP_M
+    fixed = np.concatenate([upper, lower])
+    near = np.exp(-(((shapes[0][fixed, 0][:, None] - shapes[0][over, 0][None]) / ALIKE_M) ** 2) / 2)
+    half = np.concatenate([np.full(len(upper), -0.5), np.full(len(lower), 0.5)])
+    wanted = half[:, None] * (near / near.sum(axis=1, keepdims=True)) @ apart
+    shapes[:, :, 2] += _smooth(template, fixed, wanted).T
+    return shapes[0], shapes[1:]
+
+
+def _facing(template: HeadTemplate) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Vertices of the upper lip that face the lower one, and the other way round."""
+    up = vertex_normals(template.vertices, template.triangles)[:, 2]
+    lips = (template.regions["lips"] > 0.5) & (template.regions["mouth_inside"] < 0.5)
+    lowered = template.arkit["jawOpen"][:, 2] < -LOWER_LIP_M
+    return np.flatnonzero(lips & ~lowered & (up < -FACING)), np.flatnonzero(lips & lowered & (up > FACING))
+
+
+def _pairs(
+    rest: Array, upper: NDArray[np.int64], lower: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """Upper vertices (P,) that have the lower lip below them, and three vertices of that with weights."""
+    sheet = Delaunay(rest[lower, :2])
+    simplex = sheet.find_simplex(rest[upper, :2])
+    upper, simplex = upper[simplex >= 0], simplex[simplex >= 0]
+    transform = sheet.transform[simplex]
+    two = np.einsum("nij,nj->ni", transform[:, :2], rest[upper, :2] - transform[:, 2])
+    return (
+        upper,
+        lower[sheet.simplices[simplex]],
+        np.concatenate([two, 1 - two.sum(1, keepdims=True)], axis=1),
+    )
+
+
+def _smooth(template: HeadTemplate, fixed: NDArray[np.int64], values: Array) -> Array:
+    """(V, K) fields with `values` (N, K) at `fixed`, fading over `LIP_REACH_M`."""
+    operator = operators(template.vertices, template.triangles)
+    stiffness = (operator.stiffness + sparse.diags(operator.mass) / LIP_REACH_M**2).tocsr()
+    field = np.zeros((len(template.vertices), values.shape[1]))
+    field[fixed] = values
+    free = np.ones(len(field), bool)
+    free[fixed] = False
+    inside = np.flatnonzero(free)
+    field[inside] = factor(stiffness[inside][:, inside]).solve(-(stiffness[inside][:, fixed] @ values))
+    return field
