@@ -50,8 +50,8 @@ def _raised(template: HeadTemplate, side: str) -> Array:
     upper, lower = rim_halves(template, side)
     rest = template.vertices.astype(np.float64)
     width = float(np.ptp(rest[np.concatenate([upper, lower]), 0]))
-    by = max(float(gaps(rest, upper, lower).max()) - OPENING * width, 0.0)
-    return raised_lower_lid(template, rest, side, by)
+    opened = float(gaps(rest, upper, lower).max())
+    return raised_lower_lid(template, rest, side, max(1 - OPENING * width / opened, 0.0))
 
 
 def _closed_lips(template: HeadTemplate) -> tuple[Array, Array]:

@@ -72,18 +72,22 @@ def _meet(
     return offsets
 
 
-def raised_lower_lid(template: HeadTemplate, head: Array, side: str, by_m: float) -> Array:
-    """(V, 3) offsets that raise a lower lid by `by_m` at its middle, by nothing at the corners.
+def raised_lower_lid(template: HeadTemplate, head: Array, side: str, share: float) -> Array:
+    """(V, 3) offsets that raise a lower lid by a share of what it stands below the upper one.
 
     They fade into the cheek as `close_lids`' do into the upper lid, and keep the distance from the eyeball.
     """
     upper, lower = rim_halves(template, side)
-    across = np.abs(head[lower, 0])
-    share = (across - across.min()) / np.ptp(across)
+    across = np.abs(head[upper, 0])
+    order = np.argsort(across)
+    above = np.interp(np.abs(head[lower, 0]), across[order], head[upper, 2][order])
     operator = operators(head, template.triangles)
     stiffness = (operator.stiffness + sparse.diags(operator.mass) / REACH_M**2).tocsr()
     moving = (template.regions["eyeballs"] < 0.5) & (head[:, 0] * (1 if side == "left" else -1) > 0)
-    field = _spread(stiffness, moving, lower, upper, by_m * np.sin(np.pi * share))
+    by = share * np.maximum(above - head[lower, 2], 0.0)
+    # Beyond the upper rim's ends, at the corners themselves, nothing moves.
+    by[(np.abs(head[lower, 0]) < across.min()) | (np.abs(head[lower, 0]) > across.max())] = 0.0
+    field = _spread(stiffness, moving, lower, upper, by)
     return _lower_around(head, np.zeros_like(head), -field, _eye_centre(template, head, side))
 
 

@@ -6,7 +6,7 @@
     dlib_encoder.py     the default: dlib's public-domain network, 128 numbers
     arcface_encoder.py  optional: insightface's ArcFace, 512 numbers, non-commercial weights
     face_mesh.py        468 points of a face
-    measures.py         proportions and colours, by these points
+    measures.py         its proportions, by these points
     identify.py         several photos to one identity
     identity.py         the identity and its `.id` file
 

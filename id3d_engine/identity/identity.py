@@ -25,7 +25,7 @@ class Identity:
         embedding: (D,) float32, D = 128 for dlib, 512 (unit length) for ArcFace.
         encoder: The encoder's name; embeddings of two encoders never compare.
         sources: How many photos were averaged.
-        measures: (M,) float32, the face's proportions and colours (see `measures`), or None: then all that
+        measures: (M,) float32, the face's proportions (see `measures`), or None: then all that
             is known of the person is the embedding.
     """
 

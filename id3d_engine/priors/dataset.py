@@ -5,7 +5,7 @@ Every sample is one view of one head with one expression:
     KEY.normals.png   (S, S, 3) camera-space normals, (n + 1) / 2, black background
     KEY.albedo.png    (S, S, 3) sRGB albedo without light, black background
     KEY.identity.npy  (P, D) float32 embeddings of P photo-like renders of the same head
-    KEY.measures.npy  (P, M) float16, what else they show of the face (`identity/measures.py`)
+    KEY.measures.npy  (P, M) float16, the face's proportions in them (`identity/measures.py`)
     KEY.json          caption, expression, descriptor, strength, view, subject, attributes,
                       target (what the start regressor learns: shape and appearance numbers)
 

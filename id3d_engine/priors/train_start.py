@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..identity.dlib_encoder import DlibEncoder
-from ..identity.measures import SHAPE_LENGTH
 from ..template import load_template
 from .photo_gap import PhotoGap, Photos, attributes_of, photo_gap
 from .reading import fit_reading
@@ -62,8 +61,7 @@ def train_starts(people: People, photos: Photos | None) -> list[StartRegressor]:
     if (np.bincount(people.subject) > 1).sum() < FEWEST:
         return [train_start(people, photos)]
     rows = np.concatenate([people.embeddings, people.measures], axis=1)
-    colours = people.measures.shape[1] - SHAPE_LENGTH
-    reading = fit_reading(rows, people.subject, (people.embeddings.shape[1], SHAPE_LENGTH, colours))
+    reading = fit_reading(rows, people.subject, (people.embeddings.shape[1], people.measures.shape[1]))
     of_photos = None
     if photos is not None:
         of_photos = reading.of(np.concatenate([photos.embeddings, photos.measures], axis=1))

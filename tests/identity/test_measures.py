@@ -1,4 +1,4 @@
-"""Measures of one person stay, whatever the photograph; they follow skin and proportions."""
+"""Measures of one person stay, whatever the photograph, and follow the proportions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from id3d_engine.assets.photo import photo_like
 from id3d_engine.assets.sampler import sample_asset
 from id3d_engine.identity.face_mesh import load_face_mesh
 from id3d_engine.identity.faces import Face
-from id3d_engine.identity.measures import LENGTH, SHAPE_LENGTH, measure
+from id3d_engine.identity.measures import LENGTH, measure
 from id3d_engine.job import Job
 from id3d_engine.template import load_template
 
@@ -27,18 +27,16 @@ def measured(image: np.ndarray, encoder) -> np.ndarray:
 
 
 def shape_of(found: np.ndarray) -> np.ndarray:
-    return found[:SHAPE_LENGTH].reshape(-1, 3)
+    return found.reshape(-1, 3)
 
 
-def test_pose_and_side_of_the_lamp_do_not_count(shot, dlib_encoder) -> None:
+def test_pose_does_not_count(shot, dlib_encoder) -> None:
     image, face = shot
     plain = measure(image, face)
     mirrored = measured(np.ascontiguousarray(image[:, ::-1]), dlib_encoder)
     turned = measured(np.asarray(Image.fromarray(image).rotate(15, Image.Resampling.BICUBIC)), dlib_encoder)
     for other in (mirrored, turned):
         assert np.linalg.norm(shape_of(other) - shape_of(plain), axis=1).mean() < 0.015
-    skin = slice(SHAPE_LENGTH, SHAPE_LENGTH + SHAPE_LENGTH)
-    assert np.abs(mirrored - plain)[skin].mean() < 0.02
 
 
 def test_they_are_symmetric(shot) -> None:
@@ -58,13 +56,6 @@ def test_a_wider_face_measures_wider(shot, dlib_encoder) -> None:
     assert 1.1 < ratio(wide) / ratio(image) < 1.25
 
 
-def test_darker_pictures_measure_darker(shot, dlib_encoder) -> None:
-    image, face = shot
-    half = (image * 0.5).astype(np.uint8)
-    difference = measure(half, face)[SHAPE_LENGTH:] - measure(image, face)[SHAPE_LENGTH:]
-    assert np.median(difference) == pytest.approx(np.log(0.5), abs=0.05)
-
-
 def test_two_pictures_of_one_head_are_nearer_than_two_heads(dlib_encoder) -> None:
     template = load_template()
     found = []
@@ -72,7 +63,7 @@ def test_two_pictures_of_one_head_are_nearer_than_two_heads(dlib_encoder) -> Non
         asset = sample_asset(template, seed)
         for shot in range(2):
             photo = photo_like(asset, template, Job(seed=seed).generator("test", shot), strength=0.4)
-            found.append(measured(photo, dlib_encoder)[:SHAPE_LENGTH])
+            found.append(measured(photo, dlib_encoder))
     apart = np.linalg.norm(np.array(found)[:, None] - np.array(found)[None], axis=2)
     own = [apart[2 * i, 2 * i + 1] for i in range(3)]
     others = apart[~np.kron(np.eye(3, dtype=bool), np.ones((2, 2), bool))]

@@ -7,7 +7,7 @@ import pytest
 
 from id3d_engine.assets.appearance import VECTOR_NAMES
 from id3d_engine.errors import InputError
-from id3d_engine.identity.measures import LENGTH, SHAPE_LENGTH
+from id3d_engine.identity.measures import LENGTH
 from id3d_engine.priors.photo_gap import COLUMNS, Photos
 from id3d_engine.priors.shards import Samples
 from id3d_engine.priors.train_start import FEWEST, People, train_start, train_starts
@@ -27,7 +27,7 @@ def made_up(count: int, seed: int = 0, shift: float = 0.0) -> People:
     embeddings = 0.1 * rng.normal(size=(len(subject), 8))
     embeddings[:, 0] += hidden[subject, 0]
     measures = 0.1 * rng.normal(size=(len(subject), LENGTH))
-    measures[:, :SHAPE_LENGTH:5] += hidden[subject, 1:]
+    measures[:, ::5] += hidden[subject, 1:]
     measures += shift
     who = dict.fromkeys(COLUMNS, 0.5)
     records = [{"subject": i, "target": t, "attributes": who} for i, t in enumerate(targets)]
