@@ -161,7 +161,8 @@ def fit_start(
             shape coefficients and 0 for the rest.
         linear: Plain ridge regression instead of the Gaussian kernel.
     """
-    x, y = np.asarray(embeddings, np.float64), np.asarray(targets, np.float64)
+    # Rounded as they will be kept: what the weights cancel, they have to cancel there.
+    x, y = np.asarray(embeddings, np.float16).astype(np.float64), np.asarray(targets, np.float64)
     if importance is None:
         importance = (np.arange(y.shape[1]) < shape_size).astype(float)
     names, place = np.unique(subjects, return_inverse=True)
@@ -243,11 +244,12 @@ def _left_out(x: NDArray, y: NDArray, fold: NDArray, gamma: float, penalty: floa
 
 
 def save_start(regressor: StartRegressor, folder: Path) -> None:
-    """Write the regressor's file into a prior folder; numbers as float16."""
+    """Write the regressor's file into a prior folder; the support as float16, which it is rounded to."""
     from safetensors.numpy import save_file
 
     tensors: dict[str, NDArray] = {
-        name: np.ascontiguousarray(getattr(regressor, name), np.float16) for name in NUMBERS
+        name: np.ascontiguousarray(getattr(regressor, name), np.float16 if name == "support" else np.float32)
+        for name in NUMBERS
     }
     if regressor.reading is not None:
         tensors |= {"middle": regressor.reading.middle, "axes": regressor.reading.axes}

@@ -144,8 +144,8 @@ def test_a_saved_start_is_the_same_start(known, tmp_path: Path) -> None:
     loaded = load_start(tmp_path)
     for name in ("gamma", "shape_size", "encoder"):
         assert getattr(loaded, name) == getattr(regressor, name)
-    # Numbers are kept in half precision, 11 bits.
-    assert np.allclose(loaded.weights, regressor.weights, rtol=2**-10, atol=1e-6)
+    # The support is kept in half precision, which it was rounded to before the fit; the rest in single.
+    assert np.array_equal(loaded.weights, regressor.weights)
     assert np.allclose(loaded.predict(embeddings), regressor.predict(embeddings), atol=0.02)
     first = (tmp_path / START_FILE).read_bytes()
     save_start(regressor, tmp_path)
