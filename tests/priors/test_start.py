@@ -30,6 +30,7 @@ def people(noise: float, count: int = 80, photos: int = 1, seed: int = 0):
     """Embeddings, three targets that are linear in them (and noise), and who is who."""
     random = np.random.default_rng(seed)
     x = np.repeat(random.normal(size=(count, 6)) * 0.3 + 0.5, photos, axis=0)
+    x = x.astype(np.float16).astype(float)  # as fits round them
     truth = np.random.default_rng(99).normal(size=(6, 3))
     y = (x - 0.5) @ truth + np.array([5.0, -1.0, 0.0]) + noise * random.normal(size=(len(x), 3))
     return x, y, np.repeat(np.arange(count), photos)
