@@ -29,7 +29,7 @@ LAYERS = {
     "blender_scene": set(),
     "export": {"head", "blender_scene"},
 }
-TOOLS = {"assets/build_template.py"}  # run once by hand; they may look up
+TOOLS = {"assets/build_template.py", "identity/build_face_mesh.py"}  # run once by hand; they may look up
 BLENDER_ONLY = {"bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "blf"}
 
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from ..geometry.follow import pieces
 from ..geometry.lids import close_lids
+from ..geometry.rest import at_rest
 from ..geometry.units import STILL_M, turn
 from ..subjects import fit_shape_given_attributes
 from ..template import EYE, MOUTH, SKIN, TEMPLATE_FILE, HeadTemplate, from_tensors
 from .anny_source import AnnyHeads, Subjects, sample_subjects
-from .rest import at_rest
 from .template_parts import find_landmarks, find_mirror, find_regions
 from .unfold import cut, unfold
 from .uv_layout import islands, pack

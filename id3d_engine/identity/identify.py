@@ -52,12 +52,17 @@ def identify(
         notes(model.notice)
     embedded = _embed_all(paths, model, notes)
     kept = _agreeing(embedded, model, notes)
-    mean = np.mean([photo.embedding for photo in kept], axis=0, dtype=np.float64)
-    if model.unit_length:
+    return average([Identity(photo.embedding, model.name, 1, photo.measures) for photo in kept], model)
+
+
+def average(photos: Sequence[Identity], encoder: Encoder) -> Identity:
+    """One identity of what photos of one person say; the encoder is theirs."""
+    mean = np.mean([photo.embedding for photo in photos], axis=0, dtype=np.float64)
+    if encoder.unit_length:
         mean /= np.linalg.norm(mean)
-    measured = [photo.measures for photo in kept if photo.measures is not None]
+    measured = [photo.measures for photo in photos if photo.measures is not None]
     measures = np.mean(measured, axis=0, dtype=np.float64).astype(np.float32) if measured else None
-    return Identity(mean.astype(np.float32), model.name, len(kept), measures)
+    return Identity(mean.astype(np.float32), encoder.name, len(photos), measures)
 
 
 def _embed_all(paths: list[Path], encoder: Encoder, notes: Notes) -> list[_Embedded]:

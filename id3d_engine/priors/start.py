@@ -3,8 +3,8 @@
 Most of what score distillation from a mean head would find out is that it is a head; much of the
 rest is what the identity alone already says. Kernel ridge regression maps it to the template's shape
 coefficients and to the appearance parameters; distillation then adds what it cannot know: expression,
-detail, text. There are two regressors, one for identities that photos were measured for and one for
-those that are an embedding alone. A prior folder with neither starts from the mean head.
+detail, text. A second regressor gives the shape of those whose photos were measured. A prior folder
+without `start.safetensors` starts from the mean head.
 
 Least squares answers doubt with the average: everybody would get some beard, some freckles and a
 middling skin. Appearance numbers are therefore mapped so that, over many people, they are spread as
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from ..assets.appearance import HAIR_STYLES, VECTOR_NAMES, AppearanceParameters
+from ..assets.appearance import HAIR_STYLES, AppearanceParameters
 from ..assets.hair import hair_offsets
 from ..errors import InputError
 from ..identity import Identity
@@ -31,13 +31,16 @@ from ..template import HeadTemplate
 from .reading import Reading
 
 START_FILE = "start.safetensors"  # from the embedding alone
-MEASURED_FILE = "measured.safetensors"  # from embedding and measures
+MEASURED_FILE = "measured.safetensors"  # the shape, from embedding and measures
 FOLDS = 4
 # The Gaussian kernel's exponent at the typical distance of two rows. Renders alone would choose 1, for an
 # error of 1 % less. But photographs lie farther from all renders than renders from each other, and a narrow
 # kernel answers them with the mean head: 10 of 52 real people were nearest to their photographs, to a
 # recogniser that guides nothing; with this width 16.
 WIDTH = 0.125
+# For looks the narrower one is right: answers far from all renders would be exaggerated, and freckles or an
+# afro that nobody has are worse than plain skin and brown hair.
+LOOK_WIDTH = 0.5
 NUMBERS = ("support", "weights", "bias", "answered", "true")
 KNOTS = 33
 
@@ -63,16 +66,16 @@ class StartRegressor:
 
     The answer to x is `sum_i k(x, support_i) weights_i + bias` with the Gaussian kernel
     `k(a, b) = exp(-gamma |a - b|^2)`, or `k(a, b) = a . b` about the support's mean where gamma is 0,
-    which is plain (linear) ridge regression.
+    which is plain (linear) ridge regression. Shape and look have a gamma and a penalty each.
 
     Attributes:
         support: (N, D) the training embeddings, or what `reading` makes of embeddings and measures.
-        weights: (N, T), with T = shape components + appearance numbers.
+        weights: (N, T), with T = shape components + appearance numbers; or the former alone.
         bias: (T,), the training targets' mean.
         answered: (K, A) quantiles of the appearance numbers (all but the hair styles' logits) that are
             answered for people who were left out of the fit.
         true: (K, A) the same quantiles of the training targets; `head` maps one to the other.
-        gamma: See above.
+        gamma, look_gamma: See above.
         shape_size: How many of the T numbers are shape coefficients.
         encoder: Name of the encoder the embeddings came from.
         reading: What D numbers to make of an identity's row, (R,); None takes the row as it is.
@@ -84,6 +87,7 @@ class StartRegressor:
     answered: NDArray[np.float32]
     true: NDArray[np.float32]
     gamma: float
+    look_gamma: float
     shape_size: int
     encoder: str
     reading: Reading | None = None
@@ -92,27 +96,39 @@ class StartRegressor:
         """(R,) or (N, R) numbers of identities -> (T,) or (N, T) numbers."""
         read = rows if self.reading is None else self.reading.of(rows)
         read = np.atleast_2d(np.asarray(read, np.float64))
-        numbers = kernel(read, self.support.astype(np.float64), self.gamma) @ self.weights + self.bias
+        support, size = self.support.astype(np.float64), self.shape_size
+        shape = kernel(read, support, self.gamma) @ self.weights[:, :size]
+        look = kernel(read, support, self.look_gamma) @ self.weights[:, size:]
+        numbers = np.concatenate([shape, look], axis=1) + self.bias
         return numbers.astype(np.float32).reshape(*np.shape(rows)[:-1], -1)
 
-    def head(self, row: NDArray[np.floating], template: HeadTemplate) -> HeadStart:
-        """The start head of one identity: its embedding, (R,), or that and its measures.
+    def shape(self, row: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(M,) shape coefficients of one identity: of its embedding, (R,), or of that and its measures.
 
         Raises:
             InputError: the row has another length than the regressor was trained for.
         """
+        return self._numbers(row)[: self.shape_size]
+
+    def look(self, row: NDArray[np.floating]) -> AppearanceParameters:
+        """What one identity looks like; raises as `shape` does."""
+        look = self._numbers(row)[self.shape_size :]
+        for i, (answered, true) in enumerate(zip(self.answered.T, self.true.T, strict=True)):
+            look[i] = np.interp(look[i], answered, true)
+        return AppearanceParameters.from_vector(look)
+
+    def head(self, row: NDArray[np.floating], template: HeadTemplate) -> HeadStart:
+        """The start head of one identity by this regressor alone; raises as `shape` does."""
+        return start_head(template, self.shape(row), self.look(row))
+
+    def _numbers(self, row: NDArray[np.floating]) -> NDArray[np.float32]:
         wanted = self.support.shape[1] if self.reading is None else len(self.reading.middle)
         if np.shape(row) != (wanted,):
             raise InputError(
                 f"the identity has {np.size(row)} numbers but this prior wants {wanted} by the "
                 f"{self.encoder} encoder: make it again from the photos"
             )
-        numbers = self.predict(row)
-        look = numbers[self.shape_size :]
-        for i, (answered, true) in enumerate(zip(self.answered.T, self.true.T, strict=True)):
-            look[i] = np.interp(look[i], answered, true)
-        appearance = AppearanceParameters.from_vector(look)
-        return start_head(template, numbers[: self.shape_size], appearance)
+        return self.predict(row)
 
 
 def start_head(
@@ -146,47 +162,51 @@ def fit_start(
     importance: NDArray[np.floating] | None = None,
     linear: bool = False,
 ) -> StartRegressor:
-    """Fit the regressor; the penalty is chosen by cross-validation over subjects.
+    """Fit the regressor; penalties are chosen by cross-validation over subjects.
 
     Photos of one subject are never on both sides of a split: what counts is how new people come out.
     With fewer subjects than `FOLDS`, the largest penalty is taken.
 
     Args:
         embeddings: (N, D), one row a photo.
-        targets: (N, T).
+        targets: (N, T); without appearance numbers, a regressor that has no look.
         subjects: (N,) who is on the photo.
         shape_size: How many of the T are shape coefficients.
         encoder: Name of the encoder the embeddings came from.
-        importance: (T,) how much an error of each target weighs in the choice; None is 1 for the
-            shape coefficients and 0 for the rest.
+        importance: (shape_size,) how much an error of each shape coefficient weighs in the choice; None
+            is 1. Appearance numbers weigh one over their variance.
         linear: Plain ridge regression instead of the Gaussian kernel.
     """
     # Rounded as they will be kept: what the weights cancel, they have to cancel there.
     x, y = np.asarray(embeddings, np.float16).astype(np.float64), np.asarray(targets, np.float64)
-    if importance is None:
-        importance = (np.arange(y.shape[1]) < shape_size).astype(float)
     names, place = np.unique(subjects, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
     typical = max(float(np.median(_squares(x[:500], x[-500:]))), 1e-6)
-    gamma = 0.0 if linear else WIDTH / typical
+    gammas = [0.0, 0.0] if linear else [WIDTH / typical, LOOK_WIDTH / typical]
     penalties = np.geomspace(1e-3, 10, 9) * (typical if linear else 1.0)
-    # Too few people to choose by: the stiffest.
-    penalty = penalties[-1]
-    if len(names) >= FOLDS:
-        penalty = penalties[_held_out_errors(x, y, fold, gamma, penalties, importance).argmin()]
-    weights = _solve(kernel(x, x, gamma), y - y.mean(0), penalty)
-    continuous = slice(shape_size, shape_size + len(VECTOR_NAMES) - len(HAIR_STYLES))
-    looks = answers = y[:, continuous]
-    if len(names) >= FOLDS:
-        answers = _left_out(x, y, fold, gamma, penalty)[:, continuous]
+    parts, weigh = (
+        np.split(y, [shape_size], axis=1),
+        [importance, 1 / np.maximum(y.var(0), 1e-9)[shape_size:]],
+    )
+    weights, answers = [], parts[1]
+    for part, importance, gamma in zip(parts, weigh, gammas, strict=True):
+        # Too few people to choose by: the stiffest.
+        penalty = penalties[-1]
+        if len(names) >= FOLDS and part.size:
+            weight = np.ones(part.shape[1]) if importance is None else importance
+            penalty = penalties[_held_out_errors(x, part, fold, gamma, penalties, weight).argmin()]
+            answers = _left_out(x, part, fold, gamma, penalty)
+        weights.append(_solve(kernel(x, x, gamma), part - part.mean(0), penalty))
+    continuous = slice(0, max(parts[1].shape[1] - len(HAIR_STYLES), 0))
     steps = np.linspace(0, 1, KNOTS)
     return StartRegressor(
         x.astype(np.float32),
-        weights.astype(np.float32),
+        np.concatenate(weights, axis=1).astype(np.float32),
         y.mean(0).astype(np.float32),
-        np.quantile(answers, steps, axis=0).astype(np.float32),
-        np.quantile(looks, steps, axis=0).astype(np.float32),
-        gamma,
+        np.quantile(answers[:, continuous], steps, axis=0).astype(np.float32),
+        np.quantile(parts[1][:, continuous], steps, axis=0).astype(np.float32),
+        gammas[0],
+        gammas[1],
         shape_size,
         encoder,
     )
@@ -253,7 +273,7 @@ def save_start(regressor: StartRegressor, folder: Path) -> None:
     }
     if regressor.reading is not None:
         tensors |= {"middle": regressor.reading.middle, "axes": regressor.reading.axes}
-    about = {name: getattr(regressor, name) for name in ("gamma", "shape_size", "encoder")}
+    about = {name: getattr(regressor, name) for name in ("gamma", "look_gamma", "shape_size", "encoder")}
     path = folder / (START_FILE if regressor.reading is None else MEASURED_FILE)
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={"start": json.dumps(about)})
@@ -290,9 +310,10 @@ def find_start(prior: str | Path, person: Identity, template: HeadTemplate) -> H
     from .locate import locate
 
     folder = locate(prior)
-    if person.measures is not None and (regressor := load_start(folder, measured=True)) is not None:
-        return regressor.head(np.concatenate([person.embedding, person.measures]), template)
-    if (regressor := load_start(folder)) is not None:
-        return regressor.head(person.embedding, template)
-    shape = np.zeros(len(template.basis), np.float32)
-    return start_head(template, shape, AppearanceParameters())
+    plain, measured = load_start(folder), load_start(folder, measured=True)
+    if plain is None:
+        return start_head(template, np.zeros(len(template.basis), np.float32), AppearanceParameters())
+    if person.measures is None or measured is None:
+        return plain.head(person.embedding, template)
+    shape = measured.shape(np.concatenate([person.embedding, person.measures]))
+    return start_head(template, shape, plain.look(person.embedding))

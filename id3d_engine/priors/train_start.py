@@ -65,7 +65,7 @@ def train_starts(people: People, photos: Photos | None) -> list[StartRegressor]:
     of_photos = None
     if photos is not None:
         of_photos = reading.of(np.concatenate([photos.embeddings, photos.measures], axis=1))
-    measured = replace(_fit(people, reading.of(rows), photos, of_photos), reading=reading)
+    measured = replace(_fit(people, reading.of(rows), photos, of_photos, shape_alone=True), reading=reading)
     return [train_start(people, photos), measured]
 
 
@@ -82,6 +82,7 @@ def _fit(
     of_photos: NDArray[np.floating] | None,
     *,
     linear: bool = False,
+    shape_alone: bool = False,
 ) -> StartRegressor:
     """Every render's row counts a second time as a photograph would have given it, if there are any."""
     template = load_template()
@@ -92,15 +93,14 @@ def _fit(
         by = people.gap(rows, photos, of_photos).at(attributes_of(people.records))
         rows, subject = np.concatenate([rows, rows + by[subject]]), np.concatenate([subject, subject])
     targets = np.array([record["target"] for record in people.records])
-    # An error of a shape coefficient weighs what it moves the face.
-    importance = np.zeros(targets.shape[1])
-    importance[: len(moved)] = (moved**2).sum(axis=1)
+    if shape_alone:
+        targets = targets[:, : len(moved)]
     return fit_start(
         rows,
         targets[subject],
         subject,
         shape_size=len(moved),
         encoder=DlibEncoder.name,
-        importance=importance,
+        importance=(moved**2).sum(axis=1),  # an error of a shape coefficient weighs what it moves the face
         linear=linear,
     )

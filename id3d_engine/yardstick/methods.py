@@ -5,6 +5,7 @@
     ridge       plain ridge regression from the embedding: what a linear map knows
     embedding   the start regressor that knows the embedding alone
     start       the one that knows the measures, too; before any distillation
+    several     the same, told of three photographs
     id3d        the whole method
     no-identity, no-expression, no-domain    the whole method with one branch of the adapters silent
     plain-sds   one-step score distillation of the unadapted base, from the average head
@@ -61,7 +62,7 @@ SILENT = {
     "plain-sds": ("to_k_id", "to_v_id", "to_k_exp", "to_v_exp", ".up.weight"),
 }
 WHOLE = ("id3d", *SILENT)
-METHODS = ("average", "nearest", "ridge", "embedding", "start", *WHOLE)
+METHODS = ("average", "nearest", "ridge", "embedding", "start", "several", *WHOLE)
 
 
 class Methods:
@@ -93,10 +94,12 @@ class Methods:
             "ridge": lambda person: self._ridge.head(person.embedding, self.template),
             "embedding": lambda person: find_start(self.prior, replace(person, measures=None), self.template),
             "start": lambda person: find_start(self.prior, person, self.template),
+            "several": lambda person: find_start(self.prior, person, self.template),
         }
         if name not in makers:
             raise InputError(f"unknown method {name!r}: choose {', '.join(METHODS)}")
-        dressed(makers[name](subject.person), self.template).write(out, preview=False)
+        told = subject.several if name == "several" else subject.person
+        dressed(makers[name](told), self.template).write(out, preview=False)
 
     def _distil(self, name: str, subject: Subject, out: Path) -> None:
         preset: str | Preset = self.preset

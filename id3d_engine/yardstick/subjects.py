@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,13 @@ from ..errors import InputError
 from ..identity import Identity
 from ..identity.dlib_encoder import DlibEncoder
 from ..identity.faces import Face
+from ..identity.identify import average
 from ..identity.measures import measure
 from ..job import Job
 from ..template import HeadTemplate
 
 TRIES = 20
+SEVERAL = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,26 +33,33 @@ class Subject:
         asset: The true head.
         photo: (H, W, 3) uint8, a photo-like render of it.
         face: Where its face is.
-        person: The identity by that photo: all that a method is told.
+        person: The identity by that photo: all that a method is told,
+        several: or by that and `SEVERAL` - 1 others, where a method is told more.
     """
 
     asset: HeadAsset
     photo: NDArray[np.uint8]
     face: Face
     person: Identity
+    several: Identity
 
 
 def held_out(count: int, template: HeadTemplate, encoder: DlibEncoder) -> Iterator[Subject]:
     """The first `count` held-out people; always the same."""
     for seed in range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + count):
-        yield _subject(sample_asset(template, seed, held_out=True), template, encoder)
+        asset = sample_asset(template, seed, held_out=True)
+        shots = list(islice(_shots(asset, template, encoder), SEVERAL))
+        if len(shots) < SEVERAL:
+            raise InputError(f"hardly a render of subject {seed} shows a face")
+        people = [Identity(encoder.embed_face(*shot), encoder.name, 1, measure(*shot)) for shot in shots]
+        yield Subject(asset, *shots[0], people[0], average(people, encoder))
 
 
-def _subject(asset: HeadAsset, template: HeadTemplate, encoder: DlibEncoder) -> Subject:
-    """With the first of some renders that shows the encoder a face."""
+def _shots(
+    asset: HeadAsset, template: HeadTemplate, encoder: DlibEncoder
+) -> Iterator[tuple[NDArray[np.uint8], Face]]:
+    """Those of some renders that show the encoder a face."""
     for attempt in range(TRIES):
         photo = photo_like(asset, template, Job(seed=asset.seed).generator("held-out", attempt))
         for face in encoder.faces(photo)[:1]:
-            person = Identity(encoder.embed_face(photo, face), encoder.name, 1, measure(photo, face))
-            return Subject(asset, photo, face, person)
-    raise InputError(f"no render of subject {asset.seed} shows a face")
+            yield photo, face

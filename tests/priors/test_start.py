@@ -134,7 +134,7 @@ def known():
     weights = np.linalg.solve(gram, targets - targets.mean(0)).astype(np.float32)
     bias = targets.mean(0).astype(np.float32)
     same = np.linspace(-50, 50, 3, dtype=np.float32)[:, None].repeat(len(VECTOR_NAMES) - len(HAIR_STYLES), 1)
-    regressor = StartRegressor(embeddings, weights, bias, same, same, 0.5, len(template.basis), "dlib")
+    regressor = StartRegressor(embeddings, weights, bias, same, same, 0.5, 0.5, len(template.basis), "dlib")
     return regressor, embeddings, assets
 
 
@@ -143,7 +143,7 @@ def test_a_saved_start_is_the_same_start(known, tmp_path: Path) -> None:
     save_start(regressor, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [START_FILE]
     loaded = load_start(tmp_path)
-    for name in ("gamma", "shape_size", "encoder"):
+    for name in ("gamma", "look_gamma", "shape_size", "encoder"):
         assert getattr(loaded, name) == getattr(regressor, name)
     # The support is kept in half precision, which it was rounded to before the fit; the rest in single.
     assert np.array_equal(loaded.weights, regressor.weights)
@@ -223,7 +223,7 @@ def test_appearances_are_as_varied_as_people() -> None:
     y = np.zeros((400, shape_size + len(VECTOR_NAMES)))
     has = x[:, 0] + 0.2 * random.normal(size=400) > 0.3  # about one in five
     y[:, shape_size + beard] = np.where(has, 1.5, -2.0)
-    found = fit_start(x, y, np.arange(400), shape_size=shape_size, encoder="dlib", importance=(y.std(0) > 0))
+    found = fit_start(x, y, np.arange(400), shape_size=shape_size, encoder="dlib")
     new = random.normal(size=(60, 6)) * 0.3
     answers = found.predict(new)[:, shape_size + beard]
     assert ((answers > -1.9) & (answers < 1.4)).mean() > 0.3  # neither one nor the other

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import Delaunay
 
-from ..geometry.closest import vertex_normals
-from ..geometry.lids import gaps, raised_lower_lid, rim_halves
-from ..geometry.smooth import factor, operators
 from ..template import HeadTemplate
+from .closest import vertex_normals
+from .lids import gaps, raised_lower_lid, rim_halves
+from .smooth import factor, operators
 
 Array = NDArray[np.float64]
 OPENING = 0.335  # the open eye's height over its width
