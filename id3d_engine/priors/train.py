@@ -37,11 +37,11 @@ from .card import write_card
 from .curves import Curve
 from .locate import locate
 from .noise import NoiseSchedule
-from .photo_gap import read_photos, with_photo_gap
+from .photo_gap import Photos, read_photos, with_photo_gap
 from .prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
 from .samples import write_grid
 from .shards import Samples, decode_pngs, find_shards, read_shards
-from .start import save_start
+from .start import MEASURED_FILE, START_FILE, save_start
 from .starter_base import StarterConfig, build_starter_base
 from .tokenizer import save_clip_files
 from .train_denoiser import CachedData, Denoiser, DenoiserTraining, standardise_identity, train_denoiser
@@ -106,7 +106,7 @@ def train(
     samples = read_shards(find_shards(dataset))
     _check_embeddings(samples, config)
     work = out.with_name(out.name + ".work")
-    _claim(work, samples, config, base, begin)
+    _claim(work, samples, config, base, begin, photos)
     job = Job(work, seed=config.seed, listener=listener, cancel=cancel)
     metrics: dict[str, float] = {}
     people = People.of(samples)
@@ -143,8 +143,7 @@ def train(
     model = Denoiser(parts.unet, parts.text_encoder, adapters)
     schedule, curve = NoiseSchedule.of(parts.scheduler), Curve(work / "denoiser.jsonl")
     out.mkdir(parents=True, exist_ok=True)
-    for regressor in train_starts(people, faces):
-        save_start(regressor, out)
+    _write_starts(people, faces, work, out)
 
     def save(step: int) -> None:
         if not accelerator.is_main_process:
@@ -178,6 +177,18 @@ def train(
             write_grid(out, domain, samples, grid, device=accelerator.device)
 
     train_denoiser(model, schedule, data, config.denoiser, job, accelerator, curve, save)
+
+
+def _write_starts(people: People, faces: Photos | None, work: Path, out: Path) -> None:
+    """The start regressors, fitted once and kept beside the checkpoints."""
+    if not (work / START_FILE).is_file():
+        # The plain one last: where it lies, both are there.
+        for regressor in reversed(train_starts(people, faces)):
+            save_start(regressor, work)
+    for path in (work / START_FILE, work / MEASURED_FILE):
+        if path.is_file():
+            shutil.copyfile(path, out / f"{path.name}.tmp")
+            os.replace(out / f"{path.name}.tmp", out / path.name)
 
 
 def _seed(seed: int) -> None:
@@ -219,6 +230,7 @@ def _claim(
     config: TrainingConfig,
     base: str | Path | None,
     begin: str | Path | None,
+    photos: Path | None,
 ) -> None:
     """Note what is trained in `work`, or check that the checkpoints there are of the same training.
 
@@ -231,6 +243,7 @@ def _claim(
     wanted |= {
         "base": str(base),
         "begin": str(begin),
+        "photos": str(photos),
         "samples": len(samples.records),
         "image_size": samples.image_size,
     }

@@ -19,7 +19,7 @@ from id3d_engine.priors.adapter_files import UNET_FILE, read_adapter_config, sha
 from id3d_engine.priors.adapters import AdapterSizes
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.prompts import DOMAINS
-from id3d_engine.priors.start import load_start
+from id3d_engine.priors.start import START_FILE, load_start
 from id3d_engine.priors.train import TrainingConfig, train
 from id3d_engine.priors.train_denoiser import DenoiserTraining
 from id3d_engine.priors.train_vae import VaeTraining
@@ -77,6 +77,18 @@ def test_what_lies_in_and_beside_the_folder(trained: Path) -> None:
     assert "- subjects: 1" in card and "the one in this folder" in card
     pictures = sorted(path.name for path in trained.with_name("prior.work").glob("*.png"))
     assert pictures == [f"samples-{d}-{s:06d}.png" for d in sorted(DOMAINS) for s in (2, 3)]
+
+
+def test_the_start_is_fitted_once(
+    trained: Path, dataset_folder: Path, config: TrainingConfig, monkeypatch
+) -> None:
+    """Going on with a training takes it from beside the checkpoints, also where the prior lost it."""
+    monkeypatch.setattr(training, "write_grid", lambda *_, **__: None)
+    monkeypatch.setattr(training, "train_starts", None)
+    before = (trained / START_FILE).read_bytes()
+    (trained / START_FILE).unlink()
+    train(dataset_folder, trained, config)
+    assert (trained / START_FILE).read_bytes() == before
 
 
 def test_every_part_was_trained(trained: Path) -> None:
