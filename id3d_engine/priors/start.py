@@ -36,7 +36,7 @@ FOLDS = 4
 # The Gaussian kernel's exponent at the typical distance of two rows. Renders alone would choose 1, for an
 # error of 1 % less. But photographs lie farther from all renders than renders from each other, and a narrow
 # kernel answers them with the mean head: 10 of 52 real people were nearest to their photographs, to a
-# recogniser that guides nothing; with this width 16.
+# recogniser that guides nothing; with this width 15 to 18 (docs/priors.md).
 WIDTH = 0.125
 # For looks the narrower one is right: answers far from all renders would be exaggerated, and freckles or an
 # afro that nobody has are worse than plain skin and brown hair.
