@@ -22,10 +22,9 @@ from PIL import Image
 
 from id3d_engine.generate import generate
 from id3d_engine.head import Head
-from id3d_engine.identity import Identity
 from id3d_engine.identity.dlib_encoder import DlibEncoder
 from id3d_engine.identity.faces import Face
-from id3d_engine.identity.measures import measure
+from id3d_engine.identity.identify import identity_of
 from id3d_engine.portrait import Sitter
 from id3d_engine.render.lights import preset as light_preset
 from id3d_engine.yardstick.likeness import FaceRes, embedded, pictures, places, seen
@@ -43,10 +42,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     encoder, judge = DlibEncoder(), FaceRes(options.judge) if options.judge else None
     faces = [(photo, face) for photo in photographs() for face in encoder.faces(photo)]
-    people = [
-        Identity(encoder.embed_face(photo, face), encoder.name, 1, measure(photo, face))
-        for photo, face in faces
-    ]
+    people = [identity_of(photo, face, encoder) for photo, face in faces]
     inputs = np.array([person.embedding for person in people])
     shots, rows = [], []
     for index, (photo, face) in enumerate(faces):

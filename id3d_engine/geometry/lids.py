@@ -8,7 +8,7 @@ from scipy import sparse
 
 from ..template import HeadTemplate
 from .follow import lid_rims
-from .smooth import factor, operators
+from .smooth import extended, fading
 
 Array = NDArray[np.float64]
 ENOUGH_M = 2e-5  # lids this close to meeting are left alone
@@ -62,8 +62,7 @@ def _meet(
     allowed = gaps(rest + unit, upper, lower) - overlap_m
     if (gaps(head + offsets, upper, lower) <= allowed + ENOUGH_M).all():
         return offsets
-    operator = operators(head, template.triangles)
-    stiffness = (operator.stiffness + sparse.diags(operator.mass) / REACH_M**2).tocsr()
+    stiffness = fading(head, template.triangles, REACH_M)
     moving = (np.linalg.norm(unit, axis=1) > touched_m) & (template.regions["eyeballs"] < 0.5)
     centre = _eye_centre(template, head, side)
     for _ in range(ROUNDS):
@@ -81,8 +80,7 @@ def raised_lower_lid(template: HeadTemplate, head: Array, side: str, share: floa
     across = np.abs(head[upper, 0])
     order = np.argsort(across)
     above = np.interp(np.abs(head[lower, 0]), across[order], head[upper, 2][order])
-    operator = operators(head, template.triangles)
-    stiffness = (operator.stiffness + sparse.diags(operator.mass) / REACH_M**2).tocsr()
+    stiffness = fading(head, template.triangles, REACH_M)
     moving = (template.regions["eyeballs"] < 0.5) & (head[:, 0] * (1 if side == "left" else -1) > 0)
     by = share * np.maximum(above - head[lower, 2], 0.0)
     # Beyond the upper rim's ends, at the corners themselves, nothing moves.
@@ -143,14 +141,9 @@ def _spread(
     values: Array,
 ) -> Array:
     """(V,) a smooth field with `values` on the rim that is led, zero on the other and where nothing moves."""
-    field = np.zeros(len(moving))
-    field[led] = values
     free = moving.copy()
     free[led] = free[still] = False
-    inside = np.flatnonzero(free)
-    right = -(stiffness[inside][:, led] @ values)
-    field[inside] = factor(stiffness[inside][:, inside]).solve(right)
-    return field
+    return extended(stiffness, led, values, free)
 
 
 def _lower_around(head: Array, offsets: Array, drop: Array, centre: Array) -> Array:

@@ -12,13 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.spatial import Delaunay
 
 from ..template import HeadTemplate
 from .closest import vertex_normals
 from .lids import gaps, raised_lower_lid, rim_halves
-from .smooth import factor, operators
+from .smooth import extended, fading
 
 Array = NDArray[np.float64]
 OPENING = 0.335  # the open eye's height over its width
@@ -65,7 +64,10 @@ def _closed_lips(template: HeadTemplate) -> tuple[Array, Array]:
     near = np.exp(-(((shapes[0][fixed, 0][:, None] - shapes[0][over, 0][None]) / ALIKE_M) ** 2) / 2)
     half = np.concatenate([np.full(len(upper), -0.5), np.full(len(lower), 0.5)])
     wanted = half[:, None] * (near / near.sum(axis=1, keepdims=True)) @ apart
-    shapes[:, :, 2] += _smooth(template, fixed, wanted).T
+    free = np.ones(len(template.vertices), bool)
+    free[fixed] = False
+    energy = fading(template.vertices, template.triangles, LIP_REACH_M)
+    shapes[:, :, 2] += extended(energy, fixed, wanted, free).T
     return shapes[0], shapes[1:]
 
 
@@ -91,16 +93,3 @@ def _pairs(
         lower[sheet.simplices[simplex]],
         np.concatenate([two, 1 - two.sum(1, keepdims=True)], axis=1),
     )
-
-
-def _smooth(template: HeadTemplate, fixed: NDArray[np.int64], values: Array) -> Array:
-    """(V, K) fields with `values` (N, K) at `fixed`, fading over `LIP_REACH_M`."""
-    operator = operators(template.vertices, template.triangles)
-    stiffness = (operator.stiffness + sparse.diags(operator.mass) / LIP_REACH_M**2).tocsr()
-    field = np.zeros((len(template.vertices), values.shape[1]))
-    field[fixed] = values
-    free = np.ones(len(field), bool)
-    free[fixed] = False
-    inside = np.flatnonzero(free)
-    field[inside] = factor(stiffness[inside][:, inside]).solve(-(stiffness[inside][:, fixed] @ values))
-    return field

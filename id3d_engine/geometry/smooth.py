@@ -66,6 +66,25 @@ def graph_laplacian(edges: sparse.csr_matrix) -> sparse.csr_matrix:
     return (sparse.diags(np.asarray(edges.sum(axis=1)).ravel()) - edges).tocsr()
 
 
+def fading(
+    vertices: NDArray[np.floating], triangles: NDArray[np.integer], reach_m: float
+) -> sparse.csr_matrix:
+    """(V, V) the energy of fields that are smooth and fade to zero over `reach_m`; for `extended`."""
+    operator = operators(vertices, triangles)
+    return (operator.stiffness + sparse.diags(operator.mass) / reach_m**2).tocsr()
+
+
+def extended(
+    energy: sparse.csr_matrix, fixed: NDArray[np.integer], values: Array, free: NDArray[np.bool_]
+) -> Array:
+    """(V, ...) the field of least energy with `values` (N, ...) at `fixed`, and zero elsewhere but where `free`."""
+    field = np.zeros((energy.shape[0], *np.shape(values)[1:]))
+    field[fixed] = values
+    inside = np.flatnonzero(free)
+    field[inside] = factor(energy[inside][:, inside]).solve(-(energy[inside][:, fixed] @ values))
+    return field
+
+
 def factor(system: sparse.spmatrix) -> SuperLU:
     """Sparse LU of a symmetric positive definite matrix, ordered for symmetry (fast for meshes)."""
     return splu(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .encoders import Encoder, load_encoder
-from .faces import choose_face
+from .faces import Face, choose_face
 from .identity import Identity
 from .measures import measure
 from .photo import load_photo
@@ -53,6 +53,11 @@ def identify(
     embedded = _embed_all(paths, model, notes)
     kept = _agreeing(embedded, model, notes)
     return average([Identity(photo.embedding, model.name, 1, photo.measures) for photo in kept], model)
+
+
+def identity_of(image: NDArray[np.uint8], face: Face, encoder: Encoder) -> Identity:
+    """What one face of one (H, W, 3) uint8 RGB photo says: embedded and measured."""
+    return Identity(encoder.embed_face(image, face), encoder.name, 1, measure(image, face))
 
 
 def average(photos: Sequence[Identity], encoder: Encoder) -> Identity:

@@ -94,13 +94,16 @@ class StartRegressor:
 
     def predict(self, rows: NDArray[np.floating]) -> NDArray[np.float32]:
         """(R,) or (N, R) numbers of identities -> (T,) or (N, T) numbers."""
+        size = self.shape_size
+        parts = ((self.gamma, slice(size)), (self.look_gamma, slice(size, None)))
+        return np.concatenate([self._answers(rows, *part) for part in parts], axis=-1)
+
+    def _answers(self, rows: NDArray[np.floating], gamma: float, numbers: slice) -> NDArray[np.float32]:
         read = rows if self.reading is None else self.reading.of(rows)
         read = np.atleast_2d(np.asarray(read, np.float64))
-        support, size = self.support.astype(np.float64), self.shape_size
-        shape = kernel(read, support, self.gamma) @ self.weights[:, :size]
-        look = kernel(read, support, self.look_gamma) @ self.weights[:, size:]
-        numbers = np.concatenate([shape, look], axis=1) + self.bias
-        return numbers.astype(np.float32).reshape(*np.shape(rows)[:-1], -1)
+        near = kernel(read, self.support.astype(np.float64), gamma)
+        found = near @ self.weights[:, numbers] + self.bias[numbers]
+        return found.astype(np.float32).reshape(*np.shape(rows)[:-1], -1)
 
     def shape(self, row: NDArray[np.floating]) -> NDArray[np.float32]:
         """(M,) shape coefficients of one identity: of its embedding, (R,), or of that and its measures.
@@ -108,11 +111,13 @@ class StartRegressor:
         Raises:
             InputError: the row has another length than the regressor was trained for.
         """
-        return self._numbers(row)[: self.shape_size]
+        self._check(row)
+        return self._answers(row, self.gamma, slice(self.shape_size))
 
     def look(self, row: NDArray[np.floating]) -> AppearanceParameters:
         """What one identity looks like; raises as `shape` does."""
-        look = self._numbers(row)[self.shape_size :]
+        self._check(row)
+        look = self._answers(row, self.look_gamma, slice(self.shape_size, None))
         for i, (answered, true) in enumerate(zip(self.answered.T, self.true.T, strict=True)):
             look[i] = np.interp(look[i], answered, true)
         return AppearanceParameters.from_vector(look)
@@ -121,14 +126,13 @@ class StartRegressor:
         """The start head of one identity by this regressor alone; raises as `shape` does."""
         return start_head(template, self.shape(row), self.look(row))
 
-    def _numbers(self, row: NDArray[np.floating]) -> NDArray[np.float32]:
+    def _check(self, row: NDArray[np.floating]) -> None:
         wanted = self.support.shape[1] if self.reading is None else len(self.reading.middle)
         if np.shape(row) != (wanted,):
             raise InputError(
                 f"the identity has {np.size(row)} numbers but this prior wants {wanted} by the "
                 f"{self.encoder} encoder: make it again from the photos"
             )
-        return self.predict(row)
 
 
 def start_head(
@@ -184,17 +188,15 @@ def fit_start(
     typical = max(float(np.median(_squares(x[:500], x[-500:]))), 1e-6)
     gammas = [0.0, 0.0] if linear else [WIDTH / typical, LOOK_WIDTH / typical]
     penalties = np.geomspace(1e-3, 10, 9) * (typical if linear else 1.0)
-    parts, weigh = (
-        np.split(y, [shape_size], axis=1),
-        [importance, 1 / np.maximum(y.var(0), 1e-9)[shape_size:]],
-    )
+    parts = np.split(y, [shape_size], axis=1)
+    of_shape = np.ones(shape_size) if importance is None else importance
+    importances = [of_shape, 1 / np.maximum(parts[1].var(0), 1e-9)]
     weights, answers = [], parts[1]
-    for part, importance, gamma in zip(parts, weigh, gammas, strict=True):
+    for part, weigh, gamma in zip(parts, importances, gammas, strict=True):
         # Too few people to choose by: the stiffest.
         penalty = penalties[-1]
         if len(names) >= FOLDS and part.size:
-            weight = np.ones(part.shape[1]) if importance is None else importance
-            penalty = penalties[_held_out_errors(x, part, fold, gamma, penalties, weight).argmin()]
+            penalty = penalties[_held_out_errors(x, part, fold, gamma, penalties, weigh).argmin()]
             answers = _left_out(x, part, fold, gamma, penalty)
         weights.append(_solve(kernel(x, x, gamma), part - part.mean(0), penalty))
     continuous = slice(0, max(parts[1].shape[1] - len(HAIR_STYLES), 0))

@@ -16,8 +16,7 @@ from ..errors import InputError
 from ..identity import Identity
 from ..identity.dlib_encoder import DlibEncoder
 from ..identity.faces import Face
-from ..identity.identify import average
-from ..identity.measures import measure
+from ..identity.identify import average, identity_of
 from ..job import Job
 from ..template import HeadTemplate
 
@@ -51,7 +50,7 @@ def held_out(count: int, template: HeadTemplate, encoder: DlibEncoder) -> Iterat
         shots = list(islice(_shots(asset, template, encoder), SEVERAL))
         if len(shots) < SEVERAL:
             raise InputError(f"hardly a render of subject {seed} shows a face")
-        people = [Identity(encoder.embed_face(*shot), encoder.name, 1, measure(*shot)) for shot in shots]
+        people = [identity_of(*shot, encoder) for shot in shots]
         yield Subject(asset, *shots[0], people[0], average(people, encoder))
 
 
