@@ -77,7 +77,7 @@ def fading(
 def extended(
     energy: sparse.csr_matrix, fixed: NDArray[np.integer], values: Array, free: NDArray[np.bool_]
 ) -> Array:
-    """(V, ...) the field of least energy with `values` (N, ...) at `fixed`, and zero elsewhere but where `free`."""
+    """(V, ...) the field of least energy: `values` (N, ...) at `fixed`, zero elsewhere but where `free`."""
     field = np.zeros((energy.shape[0], *np.shape(values)[1:]))
     field[fixed] = values
     inside = np.flatnonzero(free)
