@@ -35,6 +35,34 @@ def pick(name: str = "auto") -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def weights_dtype(device: torch.device) -> torch.dtype:
+    """What frozen weights are kept in: bfloat16 on GPUs that compute in it, float16 on others, else float32.
+
+    bfloat16 has float32's range, so gradients through an autoencoder neither vanish nor overflow. Most
+    CPUs have no matrix units for either.
+    """
+    import torch
+
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float16
+
+
+def release() -> None:
+    """Give the GPU memory that nothing uses any more back to other programs."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
 def mixed_precision(name: str = "auto") -> str:
     """accelerate's `mixed_precision` for training: `auto` is bf16 on CUDA and "no" on a CPU.
 

@@ -14,6 +14,7 @@ A fresh adapter changes nothing: every added path ends in zero weights.
     denoiser = AdaptedUNet(unet, adapter)                              # installs the processors
     denoiser(latents, t, text_tokens, identity, expression_tokens)     # (B,4,h,w) raw prediction
     adapter.lambda_id, adapter.lambda_exp = 0.8, 1.0                   # takes effect at once
+    adapter.fuse(unet)                     # for use: one projection a self-attention, as fast as the base
     adapter.remove(unet)                                               # the base again
 
 The processors are plain objects, so `unet.state_dict()` and `unet.parameters()` stay the base's.
@@ -81,6 +82,10 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.up(self.down(x))
+
+    def whole(self) -> Tensor:
+        """(outputs, inputs) W^n itself, as a linear layer's weight, in float32."""
+        return self.up.weight.float() @ self.down.weight.float()
 
 
 class DomainBranch(nn.Module):
@@ -151,6 +156,17 @@ class Adapter(nn.Module):
             else:
                 attention.set_processor(DomainSelfAttention(branch))
 
+    def fuse(self, unet: UNet) -> None:
+        """Like `install`, for weights that rest: self-attention projects once, the domain's update added in.
+
+        Call it when base and adapter have their final device and dtype.
+        """
+        self.install(unet)
+        for path, attention in attention_layers(unet).items():
+            if not attention.is_cross_attention:
+                branch: Any = self.layers[path.replace(".", "/")]
+                attention.set_processor(FusedSelfAttention(attention, branch))
+
     @staticmethod
     def remove(unet: UNet) -> None:
         """Give `unet` its own attention back."""
@@ -205,6 +221,34 @@ class DomainSelfAttention:
         query = attn.to_q(hidden_states) + branch.to_q(hidden_states)
         key = attn.to_k(hidden_states) + branch.to_k(hidden_states)
         value = attn.to_v(hidden_states) + branch.to_v(hidden_states)
+        mask = _mask(attn, attention_mask, hidden_states)
+        return _finish(attn, _attend(attn, query, key, value, mask), hidden_states)
+
+
+class FusedSelfAttention:
+    """Attention processor: `DomainSelfAttention` of resting weights, as one projection to Q, K and V.
+
+    W + W^n is added up in float32, so a domain that changes nothing leaves the base's very weights.
+    """
+
+    @torch.no_grad()
+    def __init__(self, attention: Attention, branch: DomainBranch) -> None:
+        pairs = [(getattr(attention, name), getattr(branch, name)) for name in ("to_q", "to_k", "to_v")]
+        weights = [base.weight.float() + own.whole() for base, own in pairs]
+        self.weight = torch.cat(weights).to(attention.to_q.weight.dtype)
+        biases = [base.bias for base, _ in pairs if base.bias is not None]
+        self.bias = torch.cat(biases) if biases else None
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        identity_tokens: Tensor | None = None,
+        expression_tokens: Tensor | None = None,
+    ) -> Tensor:
+        query, key, value = F.linear(hidden_states, self.weight, self.bias).chunk(3, dim=-1)
         mask = _mask(attn, attention_mask, hidden_states)
         return _finish(attn, _attend(attn, query, key, value, mask), hidden_states)
 
@@ -272,7 +316,7 @@ def _attend(attn: Attention, query: Tensor, key: Tensor, value: Tensor, mask: Te
     """(B, N, heads*d) queries against (B, M, heads*d) keys and values -> (B, N, heads*d)."""
 
     def heads(x: Tensor) -> Tensor:
-        return x.view(x.shape[0], -1, attn.heads, x.shape[-1] // attn.heads).transpose(1, 2)
+        return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
     out = F.scaled_dot_product_attention(heads(query), heads(key), heads(value), attn_mask=mask)
     return out.transpose(1, 2).flatten(2)

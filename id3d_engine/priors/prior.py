@@ -28,13 +28,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from ..device import weights_dtype
 from ..errors import InputError
 from .adapter_files import UNET_FILE, AdapterConfig, load_adapter, read_adapter_config
 from .adapters import AdaptedUNet, Adapter
 from .base import Base, load_base
 from .conditions import Conditions
 from .locate import locate
+from .memory import ALL, fitting
 from .noise import NoiseSchedule
 from .prompts import UNCONDITIONAL, check_domain, expression_text, prompt
 
@@ -49,7 +52,7 @@ class Prior:
         adapter: Belongs to `base.unet`; installed here.
         config: What the adapter was trained on.
         device: Where the work happens.
-        dtype: Of weights and activations; None is float16 on CUDA and float32 elsewhere.
+        dtype: Of weights and activations; None is `device.weights_dtype`.
 
     Raises:
         InputError: the base's prediction type is not the one that the adapter was trained with.
@@ -64,7 +67,7 @@ class Prior:
         dtype: torch.dtype | None = None,
     ) -> None:
         self.config, self.device = config, torch.device(device)
-        self.dtype = dtype or (torch.float16 if self.device.type == "cuda" else torch.float32)
+        self.dtype = dtype or weights_dtype(self.device)
         self.schedule = NoiseSchedule.of(base.scheduler).to(self.device)
         if self.schedule.prediction != config.prediction:
             raise InputError(
@@ -73,10 +76,13 @@ class Prior:
             )
         self.adapter = adapter
         self.denoiser = self._frozen(AdaptedUNet(base.unet, adapter))
+        adapter.fuse(base.unet)
         self.vae = self._frozen(base.vae)
         self.text_encoder = self._frozen(base.text_encoder)
         self.tokenizer = base.tokenizer
         self._tokens: dict[str, Tensor] = {}
+        self.at_once = ALL
+        self.at_once = fitting(self)
 
     @classmethod
     def load(
@@ -202,19 +208,26 @@ class Prior:
                 f"the prior takes images of shape (B, {', '.join(map(str, expected))}), got"
                 f" {tuple(images.shape)}: resize them first"
             )
-        posterior = self.vae.encode((images.to(self.device) * 2 - 1).to(self.dtype)).latent_dist
+        images = images.to(self.device, non_blocking=True)
+        parts = images.split(self.at_once.encode)
+        if len(parts) == 1 or not (torch.is_grad_enabled() and images.requires_grad):
+            return torch.cat([self._encode(part) for part in parts])
+        return torch.cat([checkpoint(self._encode, part, use_reentrant=False) for part in parts])
+
+    def _encode(self, images: Tensor) -> Tensor:
+        posterior = self.vae.encode((images * 2 - 1).to(self.dtype)).latent_dist
         return posterior.mode().float() * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """(B, 4, h, w) scaled latents -> (B, 3, S, S) images, clamped to [0, 1]."""
         unscaled = (latents / self.vae.config.scaling_factor).to(self.dtype)
-        images = self.vae.decode(unscaled, return_dict=False)[0].float()
-        return (images / 2 + 0.5).clamp(0, 1)
+        parts = [self.vae.decode(part, return_dict=False)[0] for part in unscaled.split(self.at_once.decode)]
+        return (torch.cat(parts).float() / 2 + 0.5).clamp(0, 1)
 
     def add_noise(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """z_t of clean latents; t is (B,)."""
-        return self.schedule.add_noise(latents, noise, t.to(self.device))
+        return self.schedule.add_noise(latents, noise, self._moved(t))
 
     @torch.no_grad()
     def predict(
@@ -243,7 +256,7 @@ class Prior:
                 f"{len(noisy)} latents, {len(t)} timesteps and {len(conditions)} conditions were given:"
                 " give one of each an image"
             )
-        t = t.to(self.device)
+        t = self._moved(t)
         if guidance_scale == 1:
             out = self._raw(noisy, t, conditions)
         else:
@@ -271,7 +284,7 @@ class Prior:
         """
         if steps < 1:
             raise InputError(f"denoising needs at least 1 step, got {steps}: give a positive number")
-        t = t.to(self.device)
+        t = self._moved(t)
         grid = [(t * (steps - k) / steps).round().long() for k in range(steps)]
         for now, later in zip(grid, [*grid[1:], None], strict=True):
             eps, x0 = self.predict(noisy, now, conditions, guidance_scale, rescale)
@@ -298,17 +311,22 @@ class Prior:
     def noise(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, 4, h, w) standard normal, drawn on the CPU so that a seed means the same everywhere."""
         shape = (count, self.latent_channels, self.latent_size, self.latent_size)
-        return torch.randn(shape, generator=generator).to(self.device)
+        return self._moved(torch.randn(shape, generator=generator))
+
+    def _moved(self, values: Tensor) -> Tensor:
+        # Without waiting for the GPU, which would else be idle while the next work is prepared.
+        return values.to(self.device, non_blocking=True)
 
     def _raw(self, noisy: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        out = self.denoiser(
+        rows = (
             noisy.to(self.dtype),
             t,
             conditions.text,
             conditions.identity.to(self.dtype),
             conditions.expression,
         )
-        return out.float()
+        parts = zip(*(x.split(self.at_once.denoise) for x in rows), strict=True)
+        return torch.cat([self.denoiser(*part) for part in parts]).float()
 
     def _identity(self, embedding: Tensor | NDArray[np.floating] | None) -> Tensor:
         dimension = self.config.identity_dimension
@@ -326,7 +344,11 @@ class Prior:
 
     def _frozen(self, module: Any) -> Any:
         # Module.to, because the models' own `to` warns on every cast.
-        return torch.nn.Module.to(module, self.device, self.dtype).eval().requires_grad_(False)
+        module = torch.nn.Module.to(module, self.device, self.dtype)
+        if self.device.type == "cuda":
+            # GPUs' matrix units want an image's channels side by side; on CPUs it is no faster.
+            module.to(memory_format=torch.channels_last)
+        return module.eval().requires_grad_(False)
 
 
 def guide(out_un: Tensor, out_c: Tensor, scale: float, rescale: float = 0.0) -> Tensor:

@@ -6,7 +6,14 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from id3d_engine.errors import InputError
-from id3d_engine.priors.adapters import AdaptedUNet, Adapter, AdapterSizes, ConditionBranch, DomainBranch
+from id3d_engine.priors.adapters import (
+    AdaptedUNet,
+    Adapter,
+    AdapterSizes,
+    ConditionBranch,
+    DomainBranch,
+    attention_layers,
+)
 from id3d_engine.priors.base import Base
 
 SIZES = AdapterSizes(identity_dimension=8, rank=2)
@@ -40,6 +47,27 @@ def test_a_fresh_adapter_leaves_the_base_bit_for_bit(base: Base, inputs: tuple[T
     assert not torch.allclose(adapted(*inputs), plain, atol=1e-2)
     adapted.adapter.remove(base.unet)
     assert torch.equal(base.unet(latents, t, text).sample, plain)
+
+
+@torch.no_grad()
+def test_a_fused_adapter_answers_the_same(base: Base, inputs: tuple[Tensor, ...]) -> None:
+    adapted = AdaptedUNet(base.unet, randomise(Adapter(base.unet, SIZES)))
+    apart = adapted(*inputs)
+    adapted.adapter.fuse(base.unet)
+    torch.testing.assert_close(adapted(*inputs), apart, atol=1e-5, rtol=1e-5)
+    adapted.adapter.lambda_id = 0.0
+    assert not torch.allclose(adapted(*inputs), apart, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_fused_adapter_that_changes_nothing_has_the_bases_weights(base: Base) -> None:
+    unet = base.unet.half()
+    adapter = Adapter(unet, SIZES)
+    adapter.fuse(unet)
+    for attention in attention_layers(unet).values():
+        if not attention.is_cross_attention:
+            own = torch.cat([getattr(attention, name).weight for name in ("to_q", "to_k", "to_v")])
+            assert torch.equal(attention.processor.weight, own)
 
 
 @torch.no_grad()

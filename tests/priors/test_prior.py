@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from id3d_engine.device import release
 from id3d_engine.errors import InputError
 from id3d_engine.priors import locate as locate_module
+from id3d_engine.priors.memory import AtOnce
 from id3d_engine.priors.prior import Prior, guide
 
 MakePrior = Callable[..., Prior]
@@ -129,6 +131,35 @@ def test_a_batch_is_its_images_one_by_one(prior: Prior) -> None:
     torch.testing.assert_close(
         prior.encode(images), torch.cat([prior.encode(images[:1]), prior.encode(images[1:])])
     )
+
+
+def test_taken_in_turns_a_batch_is_the_same(prior: Prior) -> None:
+    g = torch.Generator().manual_seed(0)
+    images = torch.rand(3, 3, 64, 64, generator=g).requires_grad_()
+    weights, latents = torch.randn(3, 4, 8, 8, generator=g), prior.noise(3, g)
+    conditions = prior.conditions(embedding(), "a broad grin", ["front view", "back view", "left side view"])
+
+    def everything() -> tuple[torch.Tensor, ...]:
+        encoded = prior.encode(images)
+        (gradient,) = torch.autograd.grad((encoded * weights).sum(), images)
+        guided = prior.predict(latents, torch.tensor([10, 500, 900]), conditions, guidance_scale=3.0)
+        return encoded, gradient, *guided, prior.decode(latents)
+
+    whole = everything()
+    prior.at_once = AtOnce(encode=2, denoise=1, decode=2)
+    for part, expected in zip(everything(), whole, strict=True):
+        torch.testing.assert_close(part, expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.gpu
+def test_what_fits_is_measured_and_nothing_stays(prior_folder: Path) -> None:
+    release()
+    before = torch.cuda.memory_allocated()
+    prior = Prior.load(prior_folder, "geometry", "cuda")
+    assert min(prior.at_once.encode, prior.at_once.denoise, prior.at_once.decode) > 1
+    del prior
+    release()
+    assert torch.cuda.memory_allocated() == before
 
 
 def test_guidance_is_unconditional_plus_scale_times_the_difference(prior: Prior) -> None:
