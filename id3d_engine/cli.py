@@ -190,15 +190,18 @@ def _relight(parser: argparse.ArgumentParser) -> None:
 
 def _dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--subjects", type=_positive, default=1000, help="how many heads; may grow later")
-    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first head")
-    parser.add_argument("--views", type=_positive, default=4, help="renders a head")
     parser.add_argument(
-        "--photos", type=_positive, default=3, help="photo-like renders a head, for its identity"
+        "--scans", type=Path, metavar="FOLDER", help="SUBJECT/neutral.obj, ...: your scans, not drawn heads"
     )
-    parser.add_argument("--image-size", type=_positive, default=256, help="pixels a side")
+    parser.add_argument("--subjects", type=_positive, help="how many heads (1000); may grow later")
+    parser.add_argument("--first-seed", type=int, help="seed of the first head (0)")
+    parser.add_argument("--views", type=_positive, help="renders a head (4; 48 of a scan)")
     parser.add_argument(
-        "--subjects-per-shard", type=_positive, default=50, help="heads a file; a stopped run repeats one"
+        "--photos", type=_positive, help="photo-like renders a head, for its identity (3; 6 of a scan)"
+    )
+    parser.add_argument("--image-size", type=_positive, help="pixels a side (256)")
+    parser.add_argument(
+        "--subjects-per-shard", type=_positive, help="heads a file (50; 4 scans); a stopped run repeats one"
     )
     parser.add_argument("--workers", type=_positive, default=1, help="processes")
     _progress(parser)

@@ -200,12 +200,30 @@ def doctor(options: argparse.Namespace) -> int:
 def dataset(options: argparse.Namespace) -> None:
     """`id3d dataset`: stopped and called again, it goes on where it was."""
     from .priors.dataset import DatasetConfig, build_dataset
+    from .scans import FOR_SCANS
 
-    config = DatasetConfig(**{field.name: getattr(options, field.name) for field in fields(DatasetConfig)})
-    listener = listener_for(options.progress)
+    asked = {f.name: getattr(options, f.name) for f in fields(DatasetConfig) if f.name != "source"}
+    how: dict[str, Any] = {"workers": options.workers, "listener": listener_for(options.progress)}
     with _going_on_by_itself() as cancel:
-        shards = build_dataset(options.out, config, workers=options.workers, listener=listener, cancel=cancel)
+        how["cancel"] = cancel
+        if options.scans is None:
+            shards = build_dataset(options.out, _with(DatasetConfig(), **asked), **how)
+        else:
+            if options.subjects or options.first_seed:
+                raise InputError(
+                    "--subjects and --first-seed are for drawn heads: a folder of scans has its own"
+                )
+            shards = _scanned(options.scans, options.out, _with(FOR_SCANS, **asked), how)
     _say(f"{len(shards)} shard(s) in {options.out}")
+
+
+def _scanned(scans: Path, out: Path, config: Any, how: dict[str, Any]) -> list[Path]:
+    from .scans import scanned_dataset
+
+    shards, faceless = scanned_dataset(scans, out, config, **how)
+    if faceless:
+        _say(f"left out, since no face was found in their renders: {', '.join(faceless)}")
+    return shards
 
 
 def train(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""One training head: shape, hair, expressions, appearance and words."""
+"""One head to render: shape, hair, expressions, appearance and words."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from .appearance import AppearanceParameters
 
 @dataclass(frozen=True, eq=False)
 class HeadAsset:
-    """A head in the template's topology (V vertices), as `sample_asset` makes it.
+    """A head in the template's topology (V vertices), drawn by `sample_asset` or scanned.
 
     Attributes:
-        seed: What it was drawn from.
-        shape: (M,) float32 coefficients of the template's basis, in standard deviations.
+        seed: What it was drawn from, or its place among the scans.
+        shape: (M,) float32 coefficients of the template's basis, in standard deviations; None of a scan,
+            whose appearance numbers are guesses too.
         skin: (V, 3) float32, the neutral head without hair, metres.
         neutral: (V, 3) float32, the same with raised hair and beard, metres.
         expressions: Name -> (V, 3) float32 offsets from `neutral` at full strength.
         appearance: How it is drawn.
         caption: One sentence about it.
         attributes: `subjects.ATTRIBUTES` by name: age in years, gender (0 woman, 1 man), ancestry
-            shares, weight and muscle.
+            shares, weight and muscle. Of a scan whatever its owner says.
+        scanned: (T, T, 4) float32 in [0, 1]: sRGB albedo of a scan in the template's UVs and, last, how far
+            it covers what `appearance` paints; None where all is painted.
     """
 
     seed: int
-    shape: NDArray[np.float32]
+    shape: NDArray[np.float32] | None
     skin: NDArray[np.float32]
     neutral: NDArray[np.float32]
     expressions: Mapping[str, NDArray[np.float32]]
     appearance: AppearanceParameters
     caption: str
     attributes: Mapping[str, float]
+    scanned: NDArray[np.float32] | None = None
 
     def expression(self, name: str, strength: float = 1.0) -> NDArray[np.float32]:
         """(V, 3) offsets of one of the 13 expressions, or of "neutral" (zeros).

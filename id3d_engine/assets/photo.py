@@ -94,7 +94,10 @@ class _Draw:
 def head_material(asset: HeadAsset, template: HeadTemplate) -> tuple[Tensor, Tensor, Tensor]:
     """Albedo (3, T, T), roughness and specular (2, T, T), occlusion (V + B, 1); kept for the next photo."""
     textures = author_textures(template, asset.appearance, TEXTURE_SIZE)
-    albedo = torch.from_numpy(np.ascontiguousarray(textures.albedo_srgb.transpose(2, 0, 1)))
+    colour = textures.albedo_srgb
+    if asset.scanned is not None:
+        colour = colour + asset.scanned[..., 3:] * (asset.scanned[..., :3] - colour)
+    albedo = torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1)))
     maps = torch.from_numpy(np.stack([textures.roughness, textures.specular]))
     figure = bust(template)
     vertices = torch.from_numpy(dress(figure, asset.neutral, asset.skin))

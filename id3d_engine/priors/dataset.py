@@ -7,7 +7,8 @@ Every sample is one view of one head with one expression:
     KEY.identity.npy  (P, D) float32 embeddings of P photo-like renders of the same head
     KEY.measures.npy  (P, M) float16, the face's proportions in them (`identity/measures.py`)
     KEY.json          caption, expression, descriptor, strength, view, subject, attributes,
-                      target (what the start regressor learns: shape and appearance numbers)
+                      target (what the start regressor learns: shape and appearance numbers;
+                      null where they are not known, as of scans)
 
 A shard is written whole or not at all, and shards that exist are kept, so an interrupted build
 goes on where it stopped. The same seeds give the same pixels.
@@ -20,7 +21,7 @@ import json
 import os
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -49,6 +50,9 @@ from ..template import HeadTemplate, load_template
 ON_PHOTOS = {"smile": 1.0, "grin": 1.0, "mouth_stretch": 0.5}
 CLOSEUPS = (None, None, None, None, "face", "face", "mouth", "eyes")
 
+# A head by its seed or place; sent to worker processes, so pickle must know it.
+HeadSource = Callable[[HeadTemplate, int], HeadAsset]
+
 
 @dataclass(frozen=True)
 class DatasetConfig:
@@ -61,6 +65,7 @@ class DatasetConfig:
         photos: Photo-like renders a head that must show a face the encoder finds.
         image_size: Pixels of the square renders.
         subjects_per_shard: Heads in one tar file.
+        source: What tells a source of heads from others; "" are those drawn from seeds.
     """
 
     subjects: int = 1000
@@ -69,12 +74,14 @@ class DatasetConfig:
     photos: int = 3
     image_size: int = 256
     subjects_per_shard: int = 50
+    source: str = ""
 
 
 def build_dataset(
     out: Path,
     config: DatasetConfig,
     *,
+    heads: HeadSource = sample_asset,
     workers: int = 1,
     listener: Listener = silent,
     cancel: threading.Event | None = None,
@@ -84,6 +91,7 @@ def build_dataset(
     Args:
         out: The dataset's folder, made if needed.
         config: What to render.
+        heads: Gives the heads; called with `first_seed + i`.
         workers: Processes, one thread each.
         listener: Receives `Progress`, one step a shard.
         cancel: Set it to stop after the shards in work.
@@ -103,7 +111,7 @@ def build_dataset(
     shards = [out / f"heads-{index:05d}.tar" for index in range(len(starts))]
     todo = [(shard, start) for shard, start in zip(shards, starts, strict=True) if not shard.exists()]
     job = Job(listener=listener, cancel=cancel)
-    finished = _write_shards(todo, config, workers)
+    finished = _write_shards(todo, config, heads, workers)
     for _ in job.steps("dataset", len(todo), message="rendering heads"):
         next(finished)
     return shards
@@ -124,7 +132,8 @@ def claim(out: Path, config: DatasetConfig) -> None:
             made = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{path} is damaged ({error}): choose another folder") from error
-        if any(made.get(k) != v for k, v in asdict(config).items() if k != "subjects"):
+        made = asdict(DatasetConfig()) | made
+        if any(made[k] != v for k, v in asdict(config).items() if k != "subjects"):
             raise InputError(f"{out} holds a dataset made with other settings: choose another folder")
     before = int(made.get("subjects", 0))
     if before > config.subjects:
@@ -139,28 +148,31 @@ def claim(out: Path, config: DatasetConfig) -> None:
     os.replace(temporary, path)
 
 
-def _write_shards(todo: list[tuple[Path, int]], config: DatasetConfig, workers: int) -> Iterator[Path]:
+def _write_shards(
+    todo: list[tuple[Path, int]], config: DatasetConfig, heads: HeadSource, workers: int
+) -> Iterator[Path]:
     """Each shard's path when it is complete, in whatever order they are."""
     if workers <= 1:
         for shard, start in todo:
-            yield write_shard(shard, config, start)
+            yield write_shard(shard, config, start, heads)
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
     try:
-        for done in as_completed([pool.submit(write_shard, shard, config, start) for shard, start in todo]):
+        tasks = [pool.submit(write_shard, shard, config, start, heads) for shard, start in todo]
+        for done in as_completed(tasks):
             yield done.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def write_shard(path: Path, config: DatasetConfig, start: int) -> Path:
+def write_shard(path: Path, config: DatasetConfig, start: int, heads: HeadSource = sample_asset) -> Path:
     """Render heads `start` .. `start + subjects_per_shard` into one tar file at `path`."""
     template, encoder = load_template(), DlibEncoder()
     temporary = path.with_suffix(".partial")
     try:
         with tarfile.open(temporary, "w") as tar:
             for index in range(start, min(start + config.subjects_per_shard, config.subjects)):
-                asset = sample_asset(template, config.first_seed + index)
+                asset = heads(template, config.first_seed + index)
                 for key, files in render_subject(asset, template, encoder, config):
                     for suffix, data in files.items():
                         info = tarfile.TarInfo(f"{key}.{suffix}")
@@ -181,7 +193,10 @@ def render_subject(
     if not len(embeddings):
         return
     albedo, _, _ = head_material(asset, template)
-    target = np.concatenate([asset.shape, asset.appearance.to_vector()]).astype(float)
+    target = None
+    if asset.shape is not None:
+        numbers = np.concatenate([asset.shape, asset.appearance.to_vector()]).astype(float)
+        target = [round(x, 4) for x in numbers]
     landmarks = {name: torch.from_numpy(asset.neutral[index]) for name, index in template.landmarks.items()}
     for view in range(config.views):
         generator = job.generator("view", view)
@@ -204,7 +219,7 @@ def render_subject(
             "strength": round(strength, 4),
             "view": view_text(cameras)[0],
             "attributes": asset.attributes,
-            "target": [round(x, 4) for x in target],
+            "target": target,
         }
         yield (
             f"{asset.seed:08d}-{view:02d}",
