@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..expressions import Expression
 from ..priors.guidance import Ramp, asked_change, sds_loss
 from ..priors.prior import Prior
+from ..priors.quick_encoder import QuickEncoder
 from ..render.cameras import Cameras, view_text
 
 FORMS = ("refined", "plain")
@@ -31,6 +32,9 @@ COVERED = 0.6
 
 ImageLoss = Callable[[Tensor, Tensor], Tensor]
 """(B, 3, h, w) normals and (B, 1, h, w) masks -> a scalar."""
+
+Render = Callable[[], Tensor]
+"""The present surface as (B, 3, S, S) normals, without gradient; only a guide that looks pays for it."""
 
 
 class Guide(Protocol):
@@ -47,9 +51,9 @@ class Guide(Protocol):
         ...
 
     def look(
-        self, images: Tensor, expression: Expression, cameras: Cameras, step: int, generator: torch.Generator
+        self, render: Render, expression: Expression, cameras: Cameras, step: int, generator: torch.Generator
     ) -> ImageLoss:
-        """Judge (B, 3, S, S) normals; `step` counts the rounds."""
+        """Judge the normals that `render` gives from `cameras`; `step` counts the rounds."""
         ...
 
 
@@ -68,6 +72,7 @@ class PriorGuide:
         generic: How far to follow the prior's view of heads at large (refined).
         fit_size: Pixels of the inner steps' renders; plain needs the prior's own size.
         mask_weight: Of the silhouettes' squared error, beside that of the normals.
+        quick, quick_rounds: What reads renders in the autoencoder's place in so many first rounds (plain).
 
     Raises:
         InputError: an unknown form.
@@ -83,6 +88,8 @@ class PriorGuide:
     generic: float
     fit_size: int
     mask_weight: float
+    quick: QuickEncoder | None = None
+    quick_rounds: int = 0
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -95,19 +102,23 @@ class PriorGuide:
         return self.prior.image_size
 
     def look(
-        self, images: Tensor, expression: Expression, cameras: Cameras, step: int, generator: torch.Generator
+        self, render: Render, expression: Expression, cameras: Cameras, step: int, generator: torch.Generator
     ) -> ImageLoss:
-        prior = self.prior
+        prior, count = self.prior, len(cameras)
         conditions = prior.conditions(self.embedding, expression.descriptor, view_text(cameras), self.text)
-        t = self.noise_level.timesteps(step, len(images), prior.steps)
-        noise = prior.noise(len(images), generator)
+        t = self.noise_level.timesteps(step, count, prior.steps)
+        noise = prior.noise(count, generator)
         if self.form == "plain":
+            encode = self.quick if self.quick is not None and step < self.quick_rounds else prior.encode
 
             def distil(rendered: Tensor, _: Tensor) -> Tensor:
-                loss = sds_loss(prior, rendered, conditions, t, guidance_scale=self.guidance, noise=noise)
-                return loss.mean()
+                return sds_loss(
+                    prior, rendered, conditions, t,
+                    guidance_scale=self.guidance, noise=noise, encode=encode,
+                ).mean()  # fmt: skip
 
             return distil
+        images = render()
         nobody = prior.conditions(None, None, view_text(cameras), None)
         change = asked_change(
             prior, images, conditions, nobody, t,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from ..expressions import Expression
 from ..job import Job, Stepper
 from ..priors.guidance import Ramp
 from ..priors.prior import Prior
-from ..render.cameras import join, sample_cameras
+from ..render.cameras import Cameras, join, sample_cameras
 from ..render.normals import render_normals
 from ..template import HeadTemplate
 from .guide import Guide, PriorGuide
@@ -132,10 +133,8 @@ def polish_with(
                 for part in ("face", "mouth", "eyes", "face")[: config.views]
             ]
         )
-        size = guide.image_size
-        with torch.no_grad():
-            images = render_normals(posed + correction(), triangles, cameras, (size, size))[0]
-        loss_of = guide.look(images, expression, cameras, step // len(expressions), generator)
+        now = partial(_seen, posed, correction, triangles, cameras, guide.image_size)
+        loss_of = guide.look(now, expression, cameras, step // len(expressions), generator)
         for _ in range(config.inner_steps):
             moved = correction()
             rendered = render_normals(posed + moved, triangles, cameras, (guide.fit_size,) * 2)
@@ -153,6 +152,11 @@ def polish_with(
                 for e, c in zip(expressions, corrections, strict=True)
             },
         }
+
+
+@torch.no_grad()
+def _seen(posed: Tensor, correction: SmoothOffsets, triangles: Tensor, cameras: Cameras, size: int) -> Tensor:
+    return render_normals(posed + correction(), triangles, cameras, (size, size))[0]
 
 
 def still_vertices(template: HeadTemplate) -> NDArray[np.bool_]:

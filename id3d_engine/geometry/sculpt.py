@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from ..job import Job, Stepper
 from ..live import PICTURE_PX, LiveView, four_views, surface_of
 from ..priors.guidance import Ramp
 from ..priors.prior import Prior
+from ..priors.quick_encoder import QuickEncoder
 from ..render.cameras import Cameras, join, sample_cameras
 from ..render.normals import render_normals
 from .fields import StartFields, StartHead, start_fields
@@ -64,6 +66,7 @@ class SculptConfig:
         fit_size: Pixels of the inner steps' renders.
         neutral_share: Rounds of the neutral for one round of each expression.
         form: "refined" or "plain".
+        quick_rounds: First rounds in which plain distillation reads renders by a `QuickEncoder`.
         noise_level: Share of the forward process, by round; last = 0 means "over all rounds".
         denoising_steps: DDIM steps of a look (refined).
         guidance, generic: See `guidance.asked_change`.
@@ -82,6 +85,7 @@ class SculptConfig:
     fit_size: int = 128
     neutral_share: int = 3
     form: str = "refined"
+    quick_rounds: int = 0
     noise_level: Ramp = field(default_factory=lambda: Ramp(start=0.65, end=0.3))
     denoising_steps: int = 6
     guidance: float = 1.5
@@ -145,8 +149,22 @@ def sculpt(
         generic=config.generic,
         fit_size=config.fit_size,
         mask_weight=config.mask_weight,
+        quick=quick_encoder(prior, start, config, job) if config.quick_rounds else None,
+        quick_rounds=config.quick_rounds,
     )
     return sculpt_with(guide, start, expressions, config, job, prior.device)
+
+
+def quick_encoder(prior: Prior, start: StartHead, config: SculptConfig, job: Job) -> QuickEncoder:
+    """Fitted on the start head as the rounds will see it: whole, and close up."""
+    generator = job.generator(f"{STAGE}-quick")
+    cameras = join([round_cameras(config, start.landmarks(NEUTRAL.name), generator) for _ in range(2)])
+    vertices, triangles = torch.from_numpy(start.neutral), torch.from_numpy(start.triangles)
+    size = (prior.image_size,) * 2
+    images = render_normals(
+        vertices.to(prior.device), triangles.to(prior.device), cameras.to(prior.device), size
+    )[0]
+    return QuickEncoder.fit(prior, images)
 
 
 def sculpt_with(
@@ -170,9 +188,8 @@ def sculpt_with(
         index = choose(step, len(cast), config.neutral_share, job)
         cameras = round_cameras(config, start.landmarks(cast[index].name), generator).to(device)
         near = surfaces.near(index)
-        with torch.no_grad():
-            images = near.render(cameras, guide.image_size)[0]
-        loss_of = guide.look(images, cast[index], cameras, step, generator)
+        now = partial(near.render, cameras, guide.image_size)
+        loss_of = guide.look(now, cast[index], cameras, step, generator)
         share = step / max(config.rounds, 1)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + float(np.cos(np.pi * share))))
@@ -221,9 +238,11 @@ class Near:
         vertices, triangles = marching_tets(self.grid, positions, sdf)
         return Shape(vertices, triangles, positions, sdf, moved.residual)
 
-    def render(self, cameras: Cameras, size: int) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def render(self, cameras: Cameras, size: int) -> Tensor:
+        """(B, 3, size, size) normals of the present surface, without gradient."""
         shape = self.shape()
-        return render_normals(shape.vertices, shape.triangles, cameras, (size, size))
+        return render_normals(shape.vertices, shape.triangles, cameras, (size, size))[0]
 
     def outgrown(self) -> bool:
         """Whether the surface has reached the band's rim."""

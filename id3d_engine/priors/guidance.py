@@ -26,6 +26,7 @@ Timesteps come from a `Ramp`: named, linear, in shares of the forward process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -209,16 +210,18 @@ def sds_loss(
     weighting: str = "one_minus_abar",
     noise: Tensor | None = None,
     generator: torch.Generator | None = None,
+    encode: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """(B,) values whose gradient in `images` is (1) pulled back through the VAE's encoder.
 
     Only the gradient means anything; the value is half its squared length. Sum or mean is the
-    caller's. Arguments as `sds_gradient`, with (B, 3, S, S) images in [0, 1] for latents.
+    caller's. Arguments as `sds_gradient`, with (B, 3, S, S) images in [0, 1] for latents; `encode`
+    reads them instead of the prior's own encoder (a `QuickEncoder`).
 
     Raises:
         InputError: sizes or batches differ.
     """
-    latents = prior.encode(images)
+    latents = (encode or prior.encode)(images)
     gradient = sds_gradient(
         prior, latents.detach(), conditions, t, guidance_scale=guidance_scale, rescale=rescale,
         steps=steps, weighting=weighting, noise=noise, generator=generator,

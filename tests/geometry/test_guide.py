@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from id3d_engine.priors.adapter_files import AdapterConfig
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.guidance import Ramp
 from id3d_engine.priors.prior import Prior
+from id3d_engine.priors.quick_encoder import QuickEncoder
 from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
 from id3d_engine.render.cameras import orbit
 
@@ -36,7 +39,8 @@ def guide(prior: Prior, form: str) -> PriorGuide:
 def look(prior: Prior, form: str, seed: int = 0):
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     generator = torch.Generator().manual_seed(seed)
-    return images, guide(prior, form).look(images, NEUTRAL, orbit(torch.tensor([0.0, 90.0])), 0, generator)
+    cameras = orbit(torch.tensor([0.0, 90.0]))
+    return images, guide(prior, form).look(lambda: images, NEUTRAL, cameras, 0, generator)
 
 
 def test_fitting_asks_for_the_change_of_the_first_render():
@@ -77,6 +81,19 @@ def test_plain_distils_at_the_priors_own_size(prior):
     loss(images, torch.ones(2, 1, 32, 32)).backward()
     assert torch.isfinite(images.grad).all()
     assert images.grad.abs().max() > 0
+
+
+def test_plain_reads_renders_by_the_quick_encoder_in_its_first_rounds(prior):
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    quick = replace(guide(prior, "plain"), quick=QuickEncoder.fit(prior, images), quick_rounds=1)
+    cameras, pulls = orbit(torch.tensor([0.0, 90.0])), []
+    for form, step in ((quick, 0), (guide(prior, "plain"), 0), (quick, 1), (guide(prior, "plain"), 1)):
+        leaf = images.clone().requires_grad_()
+        generator = torch.Generator().manual_seed(0)
+        form.look(lambda: images, NEUTRAL, cameras, step, generator)(leaf, images[:, :1]).backward()
+        pulls.append(leaf.grad)
+    assert not torch.allclose(pulls[0], pulls[1], rtol=1e-2)
+    torch.testing.assert_close(pulls[2], pulls[3])
 
 
 def test_an_unknown_form_is_refused(prior):

@@ -33,7 +33,8 @@ class Oracle:
         self.heads = {name: torch.from_numpy(neutral + offsets) for name, offsets in truth.items()}
         self.asked = []
 
-    def look(self, images, expression, cameras, step, generator):
+    def look(self, render, expression, cameras, step, generator):
+        images = render()
         assert images.shape == (len(cameras), 3, 64, 64)
         self.asked.append((expression.name, step, cameras.closeup))
         wanted = render_normals(self.heads[expression.name], self.triangles, cameras, (64, 64))[0]

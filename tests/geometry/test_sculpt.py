@@ -52,7 +52,8 @@ class Oracle:
         self.heads, self.triangles = heads, torch.from_numpy(triangles).long()
         self.asked: list[str] = []
 
-    def look(self, images, expression, cameras, step, generator):
+    def look(self, render, expression, cameras, step, generator):
+        images = render()
         assert images.shape[1:] == (3, 64, 64)
         self.asked.append(expression.name)
         head = torch.from_numpy(self.heads[expression.name])
