@@ -246,8 +246,13 @@ def describe(request: Any, task: Task, **more: Any) -> dict[str, Any]:
 
 
 def finish(head: Head, out: Path, work: Path, *, overwrite: bool, identity: Identity | None) -> Head:
-    """Write the bundle, with the identity if there is one to keep, and let go of the checkpoints."""
+    """Write the bundle, with the identity if there is one to keep; let go of checkpoints and GPU memory."""
+    from .device import release
+    from .render.visibility import forget_contexts
+
     identity_file = None if identity is None else identity.save(work / "identity.id")
     head.write(out, overwrite=overwrite, identity_file=identity_file)
     shutil.rmtree(work)
+    forget_contexts()
+    release()
     return head

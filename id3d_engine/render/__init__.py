@@ -1,7 +1,7 @@
 """Differentiable rendering: only visibility needs a native kernel, everything else is torch.
 
 cameras.py     orbit cameras, training views, their text
-visibility.py  which triangle each pixel sees (Numba on the CPU, nvdiffrast on CUDA)
+visibility.py  which triangle each pixel sees (Numba on the CPU; on CUDA nvdiffrast, or torch alone)
 raster.py      barycentrics, interpolation, texture lookup
 antialias.py   silhouette blending, the source of silhouette gradients
 normals.py     camera-space normal images
