@@ -275,13 +275,14 @@ class ConditionedCrossAttention:
         query = attn.to_q(hidden_states)
         mask = _mask(attn, attention_mask, text)
         out = _attend(attn, query, attn.to_k(text), attn.to_v(text), mask)
+        # The strengths scale the values: the same sum, and there are fewer of them than of queries.
         b = self.branch
         if identity_tokens is not None:
-            added = _attend(attn, query, b.to_k_id(identity_tokens), b.to_v_id(identity_tokens))
-            out = out + self.adapter.lambda_id * added
+            value = self.adapter.lambda_id * b.to_v_id(identity_tokens)
+            out = out + _attend(attn, query, b.to_k_id(identity_tokens), value)
         if expression_tokens is not None:
-            added = _attend(attn, query, b.to_k_exp(expression_tokens), b.to_v_exp(expression_tokens))
-            out = out + self.adapter.lambda_exp * added
+            value = self.adapter.lambda_exp * b.to_v_exp(expression_tokens)
+            out = out + _attend(attn, query, b.to_k_exp(expression_tokens), value)
         return _finish(attn, out, hidden_states)
 
 
@@ -313,17 +314,17 @@ def _mask(attn: Attention, mask: Tensor | None, keys: Tensor) -> Tensor | None:
 
 
 def _attend(attn: Attention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """(B, N, heads*d) queries against (B, M, heads*d) keys and values -> (B, N, heads*d)."""
+    """(B, N, heads*d) queries against (B, M, heads*d) keys and values -> (B, heads, N, d)."""
 
     def heads(x: Tensor) -> Tensor:
         return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
-    out = F.scaled_dot_product_attention(heads(query), heads(key), heads(value), attn_mask=mask)
-    return out.transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(heads(query), heads(key), heads(value), attn_mask=mask)
 
 
 def _finish(attn: Attention, out: Tensor, residual: Tensor) -> Tensor:
-    out = attn.to_out[1](attn.to_out[0](out))
+    """(B, heads, N, d) attended values -> (B, N, C), what the layer answers."""
+    out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
     if attn.residual_connection:
         out = out + residual
-    return out / attn.rescale_output_factor
+    return out if attn.rescale_output_factor == 1 else out / attn.rescale_output_factor
