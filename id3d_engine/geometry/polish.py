@@ -155,7 +155,7 @@ def polish_with(
 
 
 @torch.no_grad()
-def _seen(posed: Tensor, correction: SmoothOffsets, triangles: Tensor, cameras: Cameras, size: int) -> Tensor:
+def _seen(posed: Tensor, correction: nn.Module, triangles: Tensor, cameras: Cameras, size: int) -> Tensor:
     return render_normals(posed + correction(), triangles, cameras, (size, size))[0]
 
 
