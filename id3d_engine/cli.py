@@ -25,6 +25,7 @@ PRESETS = ("draft", "standard", "high")
 FORMATS = ("glb", "obj", "blend", "fbx", "usd")
 LIGHTS = ("front", "back", "direct", "diffuse")
 TARGETS = ("geometry", "texture", "both")
+OPTIMIZERS = ("adamw", "adamw8bit")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -203,12 +204,18 @@ def _dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subjects-per-shard", type=_positive, help="heads a file (50; 4 scans); a stopped run repeats one"
     )
-    parser.add_argument("--workers", type=_positive, default=1, help="processes")
+    _workers(parser)
     _progress(parser)
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", type=Path, metavar="FOLDER", help="what `id3d dataset` wrote")
+    parser.add_argument(
+        "dataset",
+        nargs="?",
+        metavar="FOLDER|URLS",
+        help="what `id3d dataset` wrote, or a WebDataset pattern: https://host/heads-{00000..00099}.tar",
+    )
+    parser.add_argument("--scans", type=Path, metavar="FOLDER", help="instead, your scans, rendered first")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the prior folder to write")
     parser.add_argument(
         "--base", metavar="FOLDER|HUB-ID", help="adapt this pipeline, frozen; else a small one is trained too"
@@ -222,13 +229,25 @@ def _train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=_positive, help="optimiser steps of the denoiser")
     parser.add_argument("--vae-steps", type=_not_negative, help="optimiser steps of the autoencoder")
-    parser.add_argument("--batch", type=_positive, help="images a step of the denoiser")
+    parser.add_argument("--batch", type=_positive, help="images a pass of the denoiser, in each process")
+    parser.add_argument("--accumulate", type=_positive, help="passes a step of the denoiser (1)")
+    parser.add_argument("--learning-rate", type=float, help="peak, of the denoiser")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="adamw8bit: moments in 8 bits, on CUDA")
+    parser.add_argument(
+        "--checkpointing",
+        action=argparse.BooleanOptionalAction,
+        help="less memory, a third more time; on where the base is large",
+    )
+    parser.add_argument(
+        "--shard-base", action="store_true", help="split the frozen base among processes (FSDP)"
+    )
     parser.add_argument("--vae-batch", type=_positive, help="crops a step of the autoencoder")
     parser.add_argument("--save-every", type=_positive, help="steps between two saves of the prior's folder")
     parser.add_argument("--rank", type=_positive, help="rank of the adapters")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on CUDA, float32 on a CPU"
     )
+    _workers(parser)
     _seed(parser)
     _progress(parser)
 
@@ -243,6 +262,10 @@ def _device(parser: argparse.ArgumentParser) -> None:
 
 def _seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
+
+
+def _workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=_positive, default=1, help="processes that render")
 
 
 def _progress(parser: argparse.ArgumentParser) -> None:

@@ -228,23 +228,34 @@ def _scanned(scans: Path, out: Path, config: Any, how: dict[str, Any]) -> list[P
 
 def train(options: argparse.Namespace) -> None:
     """`id3d train`: stopped and called again, it goes on where it was."""
+    if (options.dataset is None) == (options.scans is None):
+        raise InputError("name a dataset to train on, or a folder of --scans")
     from .priors.train import TrainingConfig
     from .priors.train import train as run
 
-    plain = TrainingConfig()
+    plain = TrainingConfig() if options.base is None else TrainingConfig.on_base()
     config = TrainingConfig(
         vae=_with(plain.vae, steps=options.vae_steps, batch=options.vae_batch),
         denoiser=_with(
-            plain.denoiser, steps=options.steps, batch=options.batch, save_every=options.save_every
+            plain.denoiser,
+            steps=options.steps,
+            batch=options.batch,
+            accumulate=options.accumulate,
+            learning_rate=options.learning_rate,
+            optimizer=options.optimizer,
+            checkpointing=options.checkpointing,
+            save_every=options.save_every,
         ),
         sizes=_with(plain.sizes, rank=options.rank),
         precision=options.precision,
+        shard_base=options.shard_base,
         seed=options.seed,
     )
     listener = listener_for(options.progress)
     with _going_on_by_itself() as cancel:
+        how = {"workers": options.workers, "listener": listener, "cancel": cancel}
         run(
-            options.dataset,
+            options.dataset or _rendered(options.scans, options.base, options.out, how),
             options.out,
             config,
             base=options.base,
@@ -254,6 +265,21 @@ def train(options: argparse.Namespace) -> None:
             cancel=cancel,
         )
     _say(f"{options.out} is a prior now: use it with --prior {options.out}")
+
+
+def _rendered(scans: Path, base: str | None, out: Path, how: dict[str, Any]) -> str:
+    """The dataset that the scans give for a base, beside the checkpoints; made by the first process."""
+    from accelerate import PartialState
+
+    from .priors.parallel import PATIENCE
+    from .priors.train import image_size_of
+    from .scans import FOR_SCANS
+
+    folder = out.with_name(out.name + ".work") / "dataset"
+    config = FOR_SCANS if base is None else replace(FOR_SCANS, image_size=image_size_of(base))
+    with PartialState(timeout=PATIENCE).main_process_first():
+        _scanned(scans, folder, config, how)
+    return str(folder)
 
 
 @contextmanager

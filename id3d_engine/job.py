@@ -85,11 +85,13 @@ class Stepper:
         self.module.load_state_dict(
             {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
         )
-        state: dict[int, dict[str, torch.Tensor]] = {}
+        state: dict[int, dict[str, torch.Tensor | float]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = value.clone()
+                # Torch's optimisers count steps in a float tensor, others in a plain integer.
+                plain = value.ndim == 0 and not value.is_floating_point()
+                state.setdefault(int(index), {})[key] = value.item() if plain else value.clone()
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -102,6 +104,7 @@ class Job:
         seed: Any integer; two jobs with the same seed and inputs give the same bytes on a CPU.
         listener: Called on the caller's thread, at most some times a second.
         cancel: Set it from any thread or signal handler; the job raises `Cancelled` at the next step.
+        writes: Whether it keeps checkpoints, not reads them only: of processes that share a folder, one does.
     """
 
     def __init__(
@@ -111,8 +114,9 @@ class Job:
         seed: int = 0,
         listener: Listener = silent,
         cancel: threading.Event | None = None,
+        writes: bool = True,
     ) -> None:
-        self.folder, self.seed, self.listener = folder, seed, listener
+        self.folder, self.seed, self.listener, self.writes = folder, seed, listener, writes
         self.cancel = cancel or threading.Event()
         self.timings_s: dict[str, float] = {}
         self.notes: list[str] = []
@@ -215,7 +219,7 @@ class Job:
 
     def _save(self, stage: str, step: int, state: Checkpointable, elapsed_s: float) -> None:
         path = self._path(stage)
-        if path is not None:
+        if path is not None and self.writes:
             tensors = {k: v.detach().cpu().contiguous() for k, v in state.tensors().items()}
             facts = {"step": step, "elapsed_s": round(elapsed_s, 3)}
             # One entry only: safetensors writes several in an order that changes from run to run.

@@ -246,7 +246,7 @@ def test_dataset_and_train_pass_their_settings_on(
         "--precision", "no", "--seed", 8,
     )  # fmt: skip
     (data, out, config), options = calls["train"]
-    assert (code, data, out, options["base"]) == (0, tmp_path, tmp_path / "p", "user/base")
+    assert (code, data, out, options["base"]) == (0, str(tmp_path), tmp_path / "p", "user/base")
     assert (config.denoiser.steps, config.denoiser.batch, config.denoiser.save_every) == (11, 2, 5)
     assert (config.vae.steps, config.vae.batch) == (12, 3)
     assert (config.sizes.rank, config.precision, config.seed) == (6, "no", 8)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from ..errors import InputError
 from ..identity.encoders import Encoder
 from ..identity.measures import measure
 from ..identity.photo import load_photo
-from .shards import Samples
 
 PEOPLE = "people.csv"
 COLUMNS = ("gender", "age", "african", "asian", "caucasian")
@@ -121,10 +120,11 @@ def photo_gap(
     return PhotoGap(np.linalg.solve(here.T @ here + stiff, here.T @ (photos - here @ mean)))
 
 
-def with_photo_gap(samples: Samples, gap: PhotoGap) -> Samples:
-    """The same samples with (2 P, D) embeddings each: P of renders, P as of photographs."""
-    moved = zip(samples.identity, gap.at(attributes_of(samples.records)), strict=True)
-    return replace(samples, identity=[np.concatenate([rows, rows + by]) for rows, by in moved])
+def with_photo_gap(
+    embeddings: NDArray[np.float32], records: Sequence[Mapping[str, Any]], gap: PhotoGap
+) -> NDArray[np.float32]:
+    """(S, P, D) embeddings of renders -> (S, 2 P, D): those, and the same as of photographs."""
+    return np.concatenate([embeddings, embeddings + gap.at(attributes_of(records))[:, None]], axis=1)
 
 
 def attributes_of(records: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .latents import Encoded
 from .prior import Prior
-from .shards import Samples, decode_pngs
 
 COLUMNS = 8
 
@@ -17,26 +17,36 @@ COLUMNS = 8
 def write_grid(
     folder: Path,
     domain: str,
-    samples: Samples,
+    encoded: Encoded,
     path: Path,
     *,
     steps: int = 12,
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> None:
-    """A PNG of two rows: samples of the prior in `folder`, and the training renders with their conditions."""
+    """A PNG of two rows: samples of the prior in `folder`, and the data with their conditions.
+
+    The data are shown as the autoencoder gives them back.
+
+    Raises:
+        OutOfMemory: the device has no room for one image more.
+    """
     prior = Prior.load(folder, domain, device)
-    step = max(len(samples.records) // COLUMNS, 1)
-    picked = list(range(0, len(samples.records), step))[:COLUMNS]
+    count, identity = len(encoded.said), encoded.identity()
+    rows = list(range(0, count, max(count // COLUMNS, 1)))[:COLUMNS]
+    said = [encoded.said[row] for row in rows]
     conditions = prior.conditions(
-        np.stack([samples.identity[i][0] for i in picked]),
-        [samples.records[i]["descriptor"] for i in picked],
-        [samples.records[i]["view"] for i in picked],
-        [samples.records[i]["caption"] for i in picked],
+        identity[encoded.person[rows], 0],
+        [s["descriptor"] for s in said],
+        [s["view"] for s in said],
+        [s["caption"] for s in said],
     )
-    drawn = prior.sample(conditions, steps=steps, generator=torch.Generator().manual_seed(seed)).cpu()
-    pngs = samples.normals if domain == "geometry" else samples.albedo
-    truth = decode_pngs([pngs[i] for i in picked])
-    rows = [torch.cat(list(images), dim=2) for images in (drawn, truth)]
-    grid = torch.cat(rows, dim=1).permute(1, 2, 0)
-    Image.fromarray((grid.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()).save(path)
+    drawn = prior.sample(conditions, steps=steps, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        truth = prior.decode(encoded.latents[domain][torch.tensor(rows)].float().to(prior.device))
+    grid = torch.cat([torch.cat(list(images), dim=2) for images in (drawn.cpu(), truth.cpu())], dim=1)
+    Image.fromarray(_pixels(grid)).save(path)
+
+
+def _pixels(image: torch.Tensor) -> np.ndarray:
+    return (image.permute(1, 2, 0).clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()

@@ -1,14 +1,17 @@
-"""Reading a dataset of renders (`dataset.py` writes it) into memory, images still as PNG bytes."""
+"""Reading a dataset of renders (`dataset.py` writes it), images still as PNG bytes.
+
+A shard lies in a folder, or anywhere that the `webdataset` package opens: `https://...`, `pipe:COMMAND`.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, MissingDependency
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,13 @@ class Samples:
         return Image.open(io.BytesIO(self.normals[0])).width
 
 
-def read_shards(shards: list[Path]) -> Samples:
+def read_shards(shards: Sequence[str | Path]) -> Samples:
     """Read shards into memory.
 
     Raises:
-        InputError: there is no shard or no sample, or one is not a dataset shard of this project.
+        InputError: there is no sample, or a shard cannot be read or is not one of this project.
+        MissingDependency: as `open_shard`.
     """
-    if not shards:
-        raise InputError("the dataset has no shards: run `id3d dataset` first or check the folder")
     samples = Samples([], [], [], [], [])
     for shard in shards:
         try:
@@ -63,6 +65,10 @@ def read_shards(shards: list[Path]) -> Samples:
             raise InputError(
                 f"{shard} is not a dataset shard ({error}): rebuild it with `id3d dataset`"
             ) from error
+        except OSError as error:
+            raise InputError(
+                f"{shard} cannot be read ({error}): check address and network, then run this again"
+            ) from error
     if not samples.records:
         raise InputError("the dataset holds no sample: rebuild it with more subjects")
     return samples
@@ -73,8 +79,47 @@ def find_shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("heads-*.tar"))
 
 
-def _grouped(shard: Path) -> Iterator[dict[str, bytes]]:
-    with tarfile.open(shard) as tar:
+def shard_addresses(dataset: str | Path) -> list[str]:
+    """The shards of a folder, or of a WebDataset pattern such as `https://host/heads-{00000..00099}.tar`.
+
+    Raises:
+        InputError: there is none.
+        MissingDependency: a pattern is given and `webdataset` is not installed.
+    """
+    if _is_address(dataset):
+        return list(_webdataset().shardlists.expand_urls(str(dataset)))
+    shards = [str(path) for path in find_shards(Path(dataset))]
+    if not shards:
+        raise InputError(f"{dataset} has no shards: run `id3d dataset` first or check the folder")
+    return shards
+
+
+def open_shard(shard: str | Path) -> IO[bytes]:
+    """A shard's bytes, to be read from begin to end.
+
+    Raises:
+        MissingDependency: it is an address and `webdataset` is not installed.
+    """
+    return _webdataset().gopen.gopen(str(shard)) if _is_address(shard) else open(shard, "rb")
+
+
+def _is_address(place: str | Path) -> bool:
+    return isinstance(place, str) and ("://" in place or place.startswith("pipe:"))
+
+
+def _webdataset() -> Any:
+    try:
+        import webdataset.gopen
+        import webdataset.shardlists
+    except ImportError as error:
+        raise MissingDependency(
+            "shards at an address need the package webdataset: pip install 'id3d-engine[train]'"
+        ) from error
+    return webdataset
+
+
+def _grouped(shard: str | Path) -> Iterator[dict[str, bytes]]:
+    with open_shard(shard) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         key, files = "", dict[str, bytes]()
         for member in tar:
             data = tar.extractfile(member)
@@ -88,6 +133,9 @@ def _grouped(shard: Path) -> Iterator[dict[str, bytes]]:
             files[suffix] = data.read()
         if files:
             yield files
+        # To the very end, since only there a command or server says that it failed on the way.
+        while stream.read(1 << 16):
+            pass
 
 
 def decode_pngs(pngs: list[bytes]) -> Tensor:

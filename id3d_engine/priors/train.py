@@ -1,52 +1,52 @@
-"""From shards to a prior folder: autoencoder, cached latents, denoiser with adapters, start head.
+"""From shards to a prior folder: autoencoder, encoded data, denoiser with adapters, start head.
 
-    train(dataset, out, TrainingConfig())                  # a base of its own, then everything
-    train(dataset, out, TrainingConfig(...), base=FOLDER)  # adapters on a frozen base (the paper's split)
-    train(dataset, out, TrainingConfig(...), begin=PRIOR)  # everything, from an earlier prior's weights
+    train(dataset, out, TrainingConfig())                     # a base of its own, then everything
+    train(dataset, out, TrainingConfig.on_base(), base=BASE)  # adapters on a frozen base (the paper's split)
+    train(dataset, out, TrainingConfig(...), begin=PRIOR)     # everything, from an earlier prior's weights
 
 `out` becomes a prior folder (`unet/ vae/ ... geometry.* albedo.* start.safetensors card.md`) that
-`Prior.load` reads, and is rewritten at every save. Checkpoints, curves and sample grids lie in
-`out.work` beside it; running the same call again goes on from there.
+`Prior.load` reads, and is rewritten at every save. Checkpoints, encoded data, curves and sample grids
+lie in `out.work` beside it; running the same call again goes on from there. Under `accelerate launch`
+every process makes this call (`parallel.py`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
-from transformers import CLIPTokenizer
 
-from ..device import mixed_precision
 from ..errors import InputError
-from ..expressions import EXPRESSIONS, NEUTRAL
 from ..identity.dlib_encoder import DlibEncoder
 from ..job import Job, Listener, silent
-from .adapter_files import UNET_FILE, AdapterConfig, load_adapter, save_adapter, sha256
+from .adapter_files import UNET_FILE, load_adapter, sha256
 from .adapters import Adapter, AdapterSizes
-from .base import Base, load_base, save_base, set_latent_scale
-from .card import write_card
+from .base import Base, load_base, set_latent_scale
 from .curves import Curve
+from .latents import check, encode_shards, open_encoded
 from .locate import locate
 from .noise import NoiseSchedule
-from .photo_gap import Photos, read_photos, with_photo_gap
-from .prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
-from .samples import write_grid
-from .shards import Samples, decode_pngs, find_shards, read_shards
-from .start import MEASURED_FILE, START_FILE, save_start
-from .starter_base import StarterConfig, build_starter_base
-from .tokenizer import save_clip_files
-from .train_denoiser import CachedData, Denoiser, DenoiserTraining, standardise_identity, train_denoiser
-from .train_start import People, train_starts
+from .parallel import AgreedCancel, shard_base, start_processes
+from .photo_gap import read_photos, with_photo_gap
+from .prompts import DOMAINS
+from .shards import Samples, decode_pngs, read_shards, shard_addresses
+from .starter_base import StarterConfig
+from .train_denoiser import Denoiser, DenoiserTraining, standardise_identity, train_denoiser
 from .train_vae import VaeTraining, reconstruction_psnr, train_vae
+from .training_data import training_data
+from .training_folder import claim, new_base, write_starts
+from .training_result import Result
+
+# What a frozen base weighs in, by accelerate's name of the precision; adapters stay float32.
+BASE_DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class TrainingConfig:
             base is given.
         sizes: Shapes of the adapters.
         precision: "auto", "no", "bf16" or "fp16", see `device.mixed_precision`.
+        shard_base: Split a frozen base's weights among the processes.
         seed: Of everything.
     """
 
@@ -67,11 +68,20 @@ class TrainingConfig:
     starter: StarterConfig = field(default_factory=StarterConfig)
     sizes: AdapterSizes = field(default_factory=lambda: AdapterSizes(DlibEncoder.dimensions, rank=16))
     precision: str = "auto"
+    shard_base: bool = False
     seed: int = 0
+
+    @classmethod
+    def on_base(cls) -> TrainingConfig:
+        """Settings for adapters on a frozen base of Stable Diffusion's size and one GPU of 24 GB."""
+        return cls(
+            denoiser=DenoiserTraining(batch=8, learning_rate=1e-4, train_base=False),
+            sizes=AdapterSizes(DlibEncoder.dimensions),
+        )
 
 
 def train(
-    dataset: Path,
+    dataset: str | Path,
     out: Path,
     config: TrainingConfig,
     *,
@@ -81,57 +91,72 @@ def train(
     listener: Listener = silent,
     cancel: threading.Event | None = None,
 ) -> None:
-    """Train a prior folder at `out` on the shards in `dataset`.
+    """Train a prior folder at `out` on the shards of `dataset`.
 
     Args:
-        dataset: What `build_dataset` wrote.
+        dataset: A folder that `build_dataset` wrote, or a WebDataset pattern of addresses of such shards
+            (`shard_addresses`).
         out: The prior's folder. The same call again goes on from the checkpoints in `out.work`.
         config: Settings.
         base: A pipeline folder or hub id whose weights stay frozen; None trains a starter base.
         begin: A prior with a base of its own, whose weights to begin from; None begins from noise.
         photos: A folder of photographs of many people with a table of who they are, so that training sees
             embeddings as photographs give them too (`photo_gap.py`); None trains on those of renders.
-        listener: Receives `Progress`.
+        listener: Receives `Progress`, of the first process only.
         cancel: Set it to stop; a checkpoint is kept.
 
     Raises:
         InputError: the dataset has no shards, its embeddings do not fit `config.sizes`, its images
             do not fit the base, the precision is unknown, `out.work` holds another training, both
-            `base` and `begin` are given, or `photos` cannot be used.
+            `base` and `begin` are given, `photos` cannot be used, or `config` does not fit the processes.
+        MissingDependency: the dataset's addresses or the optimiser need a package that is not installed.
         Cancelled: `cancel` was set.
     """
     if base is not None and begin is not None:
         raise InputError("a frozen base has no weights to begin from: give --base or --begin, not both")
-    accelerator = Accelerator(mixed_precision=mixed_precision(config.precision))
-    samples = read_shards(find_shards(dataset))
-    _check_embeddings(samples, config)
-    work = out.with_name(out.name + ".work")
-    _claim(work, samples, config, base, begin, photos)
-    job = Job(work, seed=config.seed, listener=listener, cancel=cancel)
+    if config.shard_base and base is None:
+        raise InputError("--shard-base splits a frozen base: give one with --base")
+    processes = start_processes(config.precision)
+    cancel = cancel or threading.Event()
+    if base is not None:
+        config = replace(config, denoiser=replace(config.denoiser, train_base=False))
+    shards, work = shard_addresses(dataset), out.with_name(out.name + ".work")
+    with processes.main_process_first():
+        claim(work, shards, config, base=base, begin=begin, photos=photos)
+    first = processes.is_main_process
+    alone = Job(work, seed=config.seed, listener=listener if first else silent, cancel=cancel, writes=first)
+    job = alone
+    if processes.num_processes > 1:
+        agreed = AgreedCancel(cancel, processes)
+        job = Job(work, seed=config.seed, listener=alone.listener, cancel=agreed, writes=first)
     metrics: dict[str, float] = {}
-    people = People.of(samples)
+    _seed(config.seed)
+    if base is not None:
+        parts = load_base(locate(base))
+    else:
+        parts = _trained_base(shards, config, begin, work, job, processes, metrics)
+    parts.vae.to(processes.device)
+    encode_shards(
+        shards,
+        work / "latents",
+        parts.vae,
+        alone,
+        image_size=image_size(parts),
+        dimension=config.sizes.identity_dimension,
+        share=(processes.process_index, processes.num_processes),
+    )
+    processes.wait_for_everyone()
+    # Training reads what was encoded and never looks at a picture again.
+    parts.vae.to("cpu")
+    encoded = open_encoded(work / "latents", len(shards))
+    people, identity = encoded.people, encoded.identity()
     faces = None if photos is None else read_photos(photos, DlibEncoder())
     if faces is not None:
         gap = people.gap(people.embeddings, faces, faces.embeddings)
         away = np.linalg.norm(gap.at(faces.attributes).mean(axis=0))
         metrics |= {"photo_faces": len(faces.embeddings), "photo_gap": round(float(away), 3)}
-        samples = with_photo_gap(samples, gap)
-    _seed(config.seed)
-    if base is None:
-        home = out
-        if begin is None:
-            parts = _new_base(samples, config, work / "tokenizer")
-        else:
-            parts = load_base(locate(begin))
-            _check_size(parts, samples)
-        _train_vae(parts, samples, config, job, accelerator, metrics)
-    else:
-        home = locate(base)
-        parts = load_base(home)
-        _check_size(parts, samples)
-        config = replace(config, denoiser=replace(config.denoiser, train_base=False))
-    parts.vae.to(accelerator.device)
-    data = cache(parts, samples, job)
+        identity = with_photo_gap(identity, people.records, gap)
+    data = training_data(encoded, identity, parts.tokenizer)
     # Anew, so that a run which finds its autoencoder finished draws the same adapters.
     _seed(config.seed)
     if begin is None:
@@ -140,55 +165,104 @@ def train(
             standardise_identity(adapter, data.identity.flatten(0, 1))
     else:
         adapters = {domain: load_adapter(parts.unet, locate(begin), domain)[0].train() for domain in DOMAINS}
+    if base is not None:
+        torch.nn.Module.to(parts.unet, BASE_DTYPES[processes.mixed_precision])
     model = Denoiser(parts.unet, parts.text_encoder, adapters)
-    schedule, curve = NoiseSchedule.of(parts.scheduler), Curve(work / "denoiser.jsonl")
-    out.mkdir(parents=True, exist_ok=True)
-    _write_starts(people, faces, work, out)
+    if config.shard_base:
+        parts.unet.to(processes.device)
+        shard_base(parts.unet, processes)
+    schedule, curve = NoiseSchedule.of(parts.scheduler), Curve(work / "denoiser.jsonl" if first else None)
+    start = ""
+    if first:
+        out.mkdir(parents=True, exist_ok=True)
+        start = write_starts(people, faces, work, out)
+        if start:
+            job.note(start)
+    result = Result(
+        out,
+        work,
+        parts,
+        adapters,
+        encoded,
+        sizes=config.sizes,
+        resolution=image_size(parts),
+        base=None if base is None else str(base),
+        base_sha256="" if base is None or not first else sha256(locate(base) / UNET_FILE),
+        prediction=schedule.prediction,
+        training=config.denoiser,
+        facts=_facts(config, len(people.records), len(encoded.said), begin, start),
+    )
 
     def save(step: int) -> None:
-        if not accelerator.is_main_process:
-            return
-        Adapter.remove(parts.unet)
-        if config.denoiser.train_base:
-            save_base(parts, out)
-        found = {"step": step, **metrics, **curve.last()}
-        description = AdapterConfig(
-            domain=DOMAINS[0],
-            identity_encoder=DlibEncoder.name,
-            identity_dimension=config.sizes.identity_dimension,
-            identity_tokens=config.sizes.identity_tokens,
-            base=str(base or out.name),
-            base_sha256=sha256(home / UNET_FILE),
-            rank=config.sizes.rank,
-            projector_width=config.sizes.projector_width,
-            resolution=samples.image_size,
-            prediction=schedule.prediction,
-            training=asdict(config.denoiser),
-            metrics=found,
-        )
-        for domain, adapter in adapters.items():
-            save_adapter(adapter, replace(description, domain=domain, image_convention=""), out)
-        facts = config_facts(config, samples)
-        if begin is not None:
-            facts["begun from"] = f"another prior's weights ({Path(begin).name})"
-        write_card(out, facts, found, base=None if base is None else str(base))
-        for domain in DOMAINS:
-            grid = work / f"samples-{domain}-{step:06d}.png"
-            write_grid(out, domain, samples, grid, device=accelerator.device)
+        if first:
+            result.save({"step": step, **metrics, **curve.last()}, job, processes.device)
+        processes.wait_for_everyone()
 
-    train_denoiser(model, schedule, data, config.denoiser, job, accelerator, curve, save)
+    train_denoiser(model, schedule, data, config.denoiser, job, processes, curve, save)
 
 
-def _write_starts(people: People, faces: Photos | None, work: Path, out: Path) -> None:
-    """The start regressors, fitted once and kept beside the checkpoints."""
-    if not (work / START_FILE).is_file():
-        # The plain one last: where it lies, both are there.
-        for regressor in reversed(train_starts(people, faces)):
-            save_start(regressor, work)
-    for path in (work / START_FILE, work / MEASURED_FILE):
-        if path.is_file():
-            shutil.copyfile(path, out / f"{path.name}.tmp")
-            os.replace(out / f"{path.name}.tmp", out / path.name)
+def image_size(parts: Base) -> int:
+    """Pixels a side of what a base works on."""
+    return _pixels(parts.unet.config, parts.vae.config)
+
+
+def image_size_of(base: str | Path) -> int:
+    """The same of a pipeline folder or hub id, without loading weights.
+
+    Raises:
+        InputError: there is none.
+    """
+    home = locate(base)
+    try:
+        unet, vae = (json.loads((home / part / "config.json").read_text()) for part in ("unet", "vae"))
+        return _pixels(unet, vae)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{base} is no Stable Diffusion pipeline ({error}): give another --base") from error
+
+
+def _pixels(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
+    return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+
+
+def _trained_base(
+    shards: list[str],
+    config: TrainingConfig,
+    begin: str | Path | None,
+    work: Path,
+    job: Job,
+    processes: Accelerator,
+    metrics: dict[str, float],
+) -> Base:
+    """A base to be trained, its autoencoder finished; all pictures are in memory meanwhile."""
+    samples = read_shards(shards)
+    if begin is None:
+        with processes.main_process_first():
+            parts = new_base(samples, config.starter, work / "tokenizer")
+    else:
+        parts = load_base(locate(begin))
+    check(samples, image_size(parts), config.sizes.identity_dimension)
+    _train_vae(parts, samples, config, job, processes, metrics)
+    return parts
+
+
+def _train_vae(
+    parts: Base,
+    samples: Samples,
+    config: TrainingConfig,
+    job: Job,
+    processes: Accelerator,
+    metrics: dict[str, float],
+) -> None:
+    assert job.folder is not None
+    pngs = [*samples.normals, *samples.albedo]
+    # One picture in fifty is kept back to measure what the autoencoder keeps of what it has not seen.
+    held_out, seen = pngs[::50], [png for i, png in enumerate(pngs) if i % 50]
+    curve = Curve(job.folder / "vae.jsonl" if processes.is_main_process else None)
+    train_vae(parts.vae, seen, config.vae, job, processes, curve)
+    images = decode_pngs(held_out[:64]).to(processes.device)
+    with torch.no_grad():
+        set_latent_scale(parts.vae, parts.vae.encode(images * 2 - 1).latent_dist.mode())
+    metrics["vae_psnr_db"] = round(reconstruction_psnr(parts.vae, images), 2)
 
 
 def _seed(seed: int) -> None:
@@ -196,155 +270,21 @@ def _seed(seed: int) -> None:
     random.seed(seed)
 
 
-def _check_embeddings(samples: Samples, config: TrainingConfig) -> None:
-    found = samples.identity[0].shape[1]
-    if found != config.sizes.identity_dimension:
-        raise InputError(
-            f"the dataset's embeddings have {found} numbers but the adapters want "
-            f"{config.sizes.identity_dimension}: build the dataset with the same identity encoder"
-        )
-
-
-def _new_base(samples: Samples, config: TrainingConfig, vocabulary: Path) -> Base:
-    """A base with random weights, and the vocabulary that is kept at `vocabulary`."""
-    known = CLIPTokenizer.from_pretrained(vocabulary) if vocabulary.is_dir() else None
-    starter = replace(config.starter, image_size=samples.image_size)
-    parts = build_starter_base(all_texts(samples), starter, tokenizer=known)
-    if known is None:
-        _keep_vocabulary(parts, vocabulary)
-    return parts
-
-
-def _keep_vocabulary(parts: Base, folder: Path) -> None:
-    """Beside the checkpoints: a training that goes on has to read texts as it began to."""
-    temporary = folder.with_suffix(".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    save_clip_files(parts.tokenizer, temporary)
-    os.replace(temporary, folder)
-
-
-def _claim(
-    work: Path,
-    samples: Samples,
-    config: TrainingConfig,
-    base: str | Path | None,
-    begin: str | Path | None,
-    photos: Path | None,
-) -> None:
-    """Note what is trained in `work`, or check that the checkpoints there are of the same training.
-
-    The numbers of steps may differ, so that a training can be ended early or prolonged.
-    """
-    wanted = asdict(config)
-    for stage, names in (("vae", ("steps",)), ("denoiser", ("steps", "save_every"))):
-        for name in names:
-            del wanted[stage][name]
-    wanted |= {
-        "base": str(base),
-        "begin": str(begin),
-        "photos": str(photos),
-        "samples": len(samples.records),
-        "image_size": samples.image_size,
-    }
-    text = json.dumps(wanted, indent=2)
-    note = work / "training.json"
-    if note.is_file() and note.read_text(encoding="utf-8") != text:
-        raise InputError(f"{work} holds another training: delete it, or choose another --out")
-    work.mkdir(parents=True, exist_ok=True)
-    temporary = note.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, note)
-
-
-def _check_size(base: Base, samples: Samples) -> None:
-    """Raise unless the renders are as large as the base's images."""
-    size = base.unet.config.sample_size * 2 ** (len(base.vae.config.block_out_channels) - 1)
-    if samples.image_size != size:
-        raise InputError(
-            f"the dataset's images are {samples.image_size} px and the base works on {size} px: "
-            f"build the dataset with --image-size {size}"
-        )
-
-
-def _train_vae(
-    parts: Base, samples: Samples, config: TrainingConfig, job: Job, accelerator: Accelerator, metrics: dict
-) -> None:
-    assert job.folder is not None
-    pngs = [*samples.normals, *samples.albedo]
-    # One picture in fifty is kept back to measure what the autoencoder keeps of what it has not seen.
-    held_out, seen = pngs[::50], [png for i, png in enumerate(pngs) if i % 50]
-    train_vae(parts.vae, seen, config.vae, job, accelerator, Curve(job.folder / "vae.jsonl"))
-    images = decode_pngs(held_out[:64]).to(accelerator.device)
-    with torch.no_grad():
-        set_latent_scale(parts.vae, parts.vae.encode(images * 2 - 1).latent_dist.mode())
-    metrics["vae_psnr_db"] = round(reconstruction_psnr(parts.vae, images), 2)
-
-
-def cache(parts: Base, samples: Samples, job: Job) -> CachedData:
-    """Everything of the samples that training reads, computed once and kept by the job."""
-    latents = job.remember("latents", lambda: _encode_all(parts, samples))
-    photos = max(len(x) for x in samples.identity)
-    identity = np.stack([x[np.arange(photos) % len(x)] for x in samples.identity])
-    descriptors = [NEUTRAL, *EXPRESSIONS]
-    index = {e.name: i for i, e in enumerate(descriptors)}
-
-    def tokens(texts: list[str]) -> Tensor:
-        return parts.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-
-    def prompts(domain: str, *, caption: bool, expression: bool) -> Tensor:
-        return tokens(
-            [
-                prompt(
-                    r["caption"] if caption else None,
-                    r["view"],
-                    domain,
-                    r["descriptor"] if expression else None,
-                )
-                for r in samples.records
-            ]
-        )
-
-    return CachedData(
-        latents=latents,
-        identity=torch.from_numpy(identity),
-        prompts={d: prompts(d, caption=True, expression=False) for d in DOMAINS},
-        plain_prompts={d: prompts(d, caption=True, expression=True) for d in DOMAINS},
-        bare_prompts={d: prompts(d, caption=False, expression=False) for d in DOMAINS},
-        expression=torch.tensor([index[r["expression"]] for r in samples.records]),
-        descriptors=tokens([expression_text(e.descriptor) for e in descriptors]),
-        empty=tokens([UNCONDITIONAL]),
-    )
-
-
-@torch.no_grad()
-def _encode_all(parts: Base, samples: Samples) -> dict[str, Tensor]:
-    device = next(parts.vae.parameters()).device
-    scale = parts.vae.config.scaling_factor
-    out = {}
-    for domain, pngs in (("geometry", samples.normals), ("albedo", samples.albedo)):
-        rows = [
-            parts.vae.encode(decode_pngs(pngs[i : i + 16]).to(device) * 2 - 1).latent_dist.mode() * scale
-            for i in range(0, len(pngs), 16)
-        ]
-        out[domain] = torch.cat(rows).half().cpu()
-    return out
-
-
-def all_texts(samples: Samples) -> list[str]:
-    """Every text that training will show, for the tokenizer."""
-    texts = [prompt(r["caption"], r["view"], d) for r in samples.records for d in DOMAINS]
-    return texts + [e.descriptor for e in (NEUTRAL, *EXPRESSIONS)] * 50
-
-
-def config_facts(config: TrainingConfig, samples: Samples) -> dict[str, object]:
+def _facts(
+    config: TrainingConfig, subjects: int, views: int, begin: str | Path | None, start: str
+) -> dict[str, object]:
     """What the model card says of data and settings."""
-    return {
-        "subjects": len({r["subject"] for r in samples.records}),
-        "views": len(samples.records),
+    facts: dict[str, object] = {
+        "subjects": subjects,
+        "views": views,
         "seed": config.seed,
         "precision": config.precision,
         "vae": json.dumps(asdict(config.vae)),
         "denoiser": json.dumps(asdict(config.denoiser)),
         "adapter": json.dumps(asdict(config.sizes)),
     }
+    if begin is not None:
+        facts["begun from"] = f"another prior's weights ({Path(begin).name})"
+    if start:
+        facts["start head"] = start
+    return facts

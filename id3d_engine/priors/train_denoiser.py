@@ -1,4 +1,4 @@
-"""Training of the UNet base and of its two adapters on cached latents.
+"""Training of the UNet base and of its two adapters on encoded data.
 
 Three parts can be trained, each alone or together: the base (UNet and text encoder), and the
 adapters of the two domains. The paper's split is the adapters alone on a frozen base; a base that
@@ -21,8 +21,14 @@ from .adapters import Adapter
 from .base import TextEncoder, UNet
 from .curves import Curve
 from .noise import NoiseSchedule
+from .optimizers import make_optimizer
+from .parallel import average_gradients
 from .prompts import DOMAINS
+from .text_tokens import TextTokens
 from .train_vae import warm_cosine
+from .training_data import TrainingData, draw
+
+LARGE = 200_000_000  # weights of a UNet, from which activations fill a GPU
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,11 @@ class DenoiserTraining:
 
     Attributes:
         steps: Optimiser steps.
-        batch: Images a step, shared by the domains.
+        batch: Images a pass and process, shared by the domains.
+        accumulate: Passes a step: their gradients are averaged.
+        optimizer: See `make_optimizer`.
+        checkpointing: Compute activations again in the backward pass instead of keeping them; None does so
+            where the base is large.
         learning_rate: Peak of a warm-up and cosine schedule.
         dropped: Share of samples that lose one condition, for each of text, identity, expression;
             as large a share loses all three (classifier-free guidance).
@@ -46,6 +56,9 @@ class DenoiserTraining:
 
     steps: int = 6000
     batch: int = 24
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    checkpointing: bool | None = None
     learning_rate: float = 5e-4
     dropped: float = 0.08
     uncaptioned: float = 0.4
@@ -55,33 +68,8 @@ class DenoiserTraining:
     save_every: int = 1000
 
 
-@dataclass(frozen=True)
-class CachedData:
-    """What a training step needs of N samples, all in memory.
-
-    Attributes:
-        latents: domain -> (N, 4, h, w) scaled latents, float16 or float32.
-        identity: (N, P, D) embeddings; samples with fewer photos repeat theirs.
-        prompts: domain -> (N, L) token ids, without the expression.
-        plain_prompts: domain -> (N, L) token ids, with the expression.
-        bare_prompts: domain -> (N, L) token ids of the view alone.
-        expression: (N,) index into `descriptors`.
-        descriptors: (E, L) token ids of the expressions' descriptors.
-        empty: (1, L) token ids of the empty text.
-    """
-
-    latents: dict[str, Tensor]
-    identity: Tensor
-    prompts: dict[str, Tensor]
-    plain_prompts: dict[str, Tensor]
-    bare_prompts: dict[str, Tensor]
-    expression: Tensor
-    descriptors: Tensor
-    empty: Tensor
-
-
 class Denoiser(nn.Module):
-    """Base, text encoder and both adapters as one module, as distributed training wants it."""
+    """Base, text encoder and both adapters: all that training may change."""
 
     def __init__(self, unet: UNet, text_encoder: TextEncoder, adapters: dict[str, Adapter]) -> None:
         super().__init__()
@@ -99,20 +87,16 @@ class Denoiser(nn.Module):
         """The base's raw prediction; `domain` None is the base without an adapter.
 
         Args:
-            latents: (B, 4, h, w). t: (B,). text, expression: (B, L) token ids. identity: (B, D).
+            latents: (B, 4, h, w). t: (B,). text, expression: (B, L, C) tokens. identity: (B, D).
         """
-        text_tokens = self.text_encoder(text)[0]
         if domain is None:
             Adapter.remove(self.unet)
-            return self.unet(latents, t, encoder_hidden_states=text_tokens, return_dict=False)[0]
+            return self.unet(latents, t, encoder_hidden_states=text, return_dict=False)[0]
         adapter: Any = self.adapters[domain]
         adapter.install(self.unet)
-        tokens = {
-            "identity_tokens": adapter.image_proj(identity),
-            "expression_tokens": self.text_encoder(expression)[0],
-        }
+        tokens = {"identity_tokens": adapter.image_proj(identity), "expression_tokens": expression}
         return self.unet(
-            latents, t, encoder_hidden_states=text_tokens, cross_attention_kwargs=tokens, return_dict=False
+            latents, t, encoder_hidden_states=text, cross_attention_kwargs=tokens, return_dict=False
         )[0]
 
 
@@ -168,7 +152,7 @@ class WeightAverage:
 def train_denoiser(
     model: Denoiser,
     schedule: NoiseSchedule,
-    data: CachedData,
+    data: TrainingData,
     config: DenoiserTraining,
     job: Job,
     accelerator: Accelerator,
@@ -178,37 +162,35 @@ def train_denoiser(
     """Train in place; the averaged weights are in the model at each `on_save` and at the end.
 
     The loss is the mean squared error of the schedule's own target (epsilon, or v as in Salimans
-    and Ho 2022, arXiv 2202.00512), ID-to-3D's `L_simple`.
+    and Ho 2022, arXiv 2202.00512), ID-to-3D's `L_simple`. A step draws the samples of all its passes
+    and processes at once and each takes its part, so that n processes or n passes do what one with n
+    times the batch would.
     """
     for parameter in (*model.unet.parameters(), *model.text_encoder.parameters()):
         parameter.requires_grad_(config.train_base)
     parameters = tuple(p for p in model.parameters() if p.requires_grad)
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=1e-3, betas=(0.9, 0.99))
+    model.to(accelerator.device)
+    large = sum(p.numel() for p in model.unet.parameters()) > LARGE
+    if large if config.checkpointing is None else config.checkpointing:
+        model.unet.enable_gradient_checkpointing()
+    plain_optimizer = make_optimizer(config.optimizer, parameters, config.learning_rate, accelerator.device)
+    optimizer: Any = accelerator.prepare(plain_optimizer)
     ema = WeightAverage(parameters, config.ema)
-    prepared, optimizer = accelerator.prepare(model, optimizer)
     state = DenoiserState(model if config.train_base else model.adapters, optimizer, ema)
-    count = max(config.batch // len(DOMAINS), 1)
+    words = TextTokens(model.text_encoder, data.texts, frozen=not config.train_base)
     for step in job.steps("denoiser", config.steps, state, "training the denoiser"):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warm_cosine(step, config.steps, 200)
-        generator = job.generator("denoiser", step * accelerator.num_processes + accelerator.process_index)
         plain = config.train_base and config.plain_every > 0 and step % config.plain_every == 0
+        generator = job.generator("denoiser", step)
         optimizer.zero_grad()
-        losses = {}
-        for domain in DOMAINS:
-            batch = draw(data, domain, count, config, generator, plain=plain)
-            noise = torch.randn(batch.latents.shape, generator=generator)
-            t = torch.randint(schedule.steps, (len(noise),), generator=generator)
-            noised = schedule.add_noise(batch.latents, noise, t)
-            target = schedule.target(batch.latents, noise, t)
-            inputs = [
-                x.to(accelerator.device) for x in (noised, t, batch.text, batch.identity, batch.expression)
-            ]
-            with accelerator.autocast():
-                predicted = prepared(None if plain else domain, *inputs)
-            loss = functional.mse_loss(predicted.float(), target.to(accelerator.device))
-            accelerator.backward(loss / len(DOMAINS))
-            losses["plain" if plain else domain] = loss
+        losses = {
+            "plain" if plain else domain: _pass(
+                model, schedule, data, words, config, domain, generator, accelerator, plain=plain
+            )
+            for domain in DOMAINS
+        }
+        average_gradients(parameters, accelerator)
         accelerator.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         ema.update(step)
@@ -221,41 +203,42 @@ def train_denoiser(
     on_save(config.steps)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """(B, ...) rows of `CachedData` with conditions dropped."""
-
-    latents: Tensor
-    text: Tensor
-    identity: Tensor
-    expression: Tensor
-
-
-def draw(
-    data: CachedData,
-    domain: str,
-    count: int,
+def _pass(
+    model: Denoiser,
+    schedule: NoiseSchedule,
+    data: TrainingData,
+    words: TextTokens,
     config: DenoiserTraining,
+    domain: str,
     generator: torch.Generator,
+    accelerator: Accelerator,
     *,
-    plain: bool = False,
-) -> Batch:
-    """A random batch; each condition is dropped for a share of the rows, and all for as many."""
-    rows = torch.randint(len(data.identity), (count,), generator=generator)
-    photo = torch.randint(data.identity.shape[1], (count,), generator=generator)
-    chance = torch.rand(5, count, generator=generator)
-    no_text, no_identity, no_expression = (chance[[i, 3]].amin(0) < config.dropped for i in range(3))
-    text = (data.plain_prompts if plain else data.prompts)[domain][rows]
-    if not plain:
-        text = torch.where(chance[4, :, None] < config.uncaptioned, data.bare_prompts[domain][rows], text)
-    identity = data.identity[rows, photo] * ~no_identity[:, None]
-    expression = data.descriptors[data.expression[rows]]
-    return Batch(
-        data.latents[domain][rows].float(),
-        torch.where(no_text[:, None], data.empty, text),
-        identity,
-        torch.where(no_expression[:, None], data.empty, expression),
-    )
+    plain: bool,
+) -> Tensor:
+    """Forward and backward of this process's samples of one domain; returns their mean loss."""
+    count = max(config.batch // len(DOMAINS), 1)
+    everyone, device = accelerator.num_processes, accelerator.device
+    latents = data.latents[domain]
+    batch = draw(data, domain, count * config.accumulate * everyone, config, generator, plain=plain)
+    noise = torch.randn((len(batch.rows), *latents.shape[1:]), generator=generator)
+    t = torch.randint(schedule.steps, (len(noise),), generator=generator)
+    losses = []
+    for part in range(config.accumulate):
+        first = (part * everyone + accelerator.process_index) * count
+        mine = slice(first, first + count)
+        clean = latents[batch.rows[mine]].float()
+        noised = schedule.add_noise(clean, noise[mine], t[mine]).to(device)
+        target = schedule.target(clean, noise[mine], t[mine]).to(device)
+        with accelerator.autocast():
+            text, expression = words(batch.text[mine]), words(batch.expression[mine])
+            identity = batch.identity[mine].to(device)
+            predicted = model(
+                None if plain else domain, noised, t[mine].to(device), text, identity, expression
+            )
+        loss = functional.mse_loss(predicted.float(), target)
+        accelerator.backward(loss / (len(DOMAINS) * config.accumulate))
+        losses.append(loss.detach())
+    return torch.stack(losses).mean()
 
 
 @torch.no_grad()
@@ -269,6 +252,6 @@ def standardise_identity(adapter: Adapter, embeddings: Tensor) -> None:
         embeddings: (N, D) of the training set.
     """
     first: Any = adapter.image_proj.proj[0]
-    mean, spread = embeddings.mean(0), embeddings.std(0).clamp(min=1e-4)
+    mean, spread = embeddings.mean(0), embeddings.std(0, correction=0).clamp(min=1e-4)
     first.weight.div_(spread)
     first.bias.sub_(first.weight @ mean)

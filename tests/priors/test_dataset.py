@@ -27,7 +27,7 @@ from id3d_engine.priors.dataset import (
     photographed,
     write_shard,
 )
-from id3d_engine.priors.shards import decode_pngs, find_shards, read_shards
+from id3d_engine.priors.shards import decode_pngs, find_shards, read_shards, shard_addresses
 from id3d_engine.template import load_template
 
 CONFIG = DatasetConfig(subjects=1, views=4, photos=1, image_size=64, subjects_per_shard=1)
@@ -168,7 +168,7 @@ def test_other_settings_need_another_folder(tmp_path: Path) -> None:
 
 def test_what_is_no_dataset_is_said(shard: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no shards: run `id3d dataset` first"):
-        read_shards(find_shards(tmp_path))
+        shard_addresses(tmp_path)
     cut = tmp_path / "heads-00000.tar"
     cut.write_bytes(shard.read_bytes()[:30000])
     with pytest.raises(InputError, match="is not a dataset shard"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from id3d_engine.errors import InputError
 from id3d_engine.identity.dlib_encoder import DlibEncoder
 from id3d_engine.identity.measures import LENGTH
 from id3d_engine.priors.photo_gap import COLUMNS, FEWEST, photo_gap, read_photos, with_photo_gap
-from id3d_engine.priors.shards import Samples
 
 PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 SIZE = 16
@@ -23,18 +21,6 @@ def people(rng: np.random.Generator, count: int, men: float) -> np.ndarray:
     gender = (rng.random(count) < men).astype(float)
     shares = rng.dirichlet(np.ones(3), count)
     return np.concatenate([gender[:, None], rng.uniform(10, 80, (count, 1)), shares], axis=1)
-
-
-def samples_of(embeddings: np.ndarray, attributes: np.ndarray) -> Samples:
-    """Two records a subject, two photo-like renders each."""
-    rows = [np.stack([e, e]) for e in embeddings for _ in range(2)]
-    measures = [np.zeros((2, 3), np.float16)] * len(rows)
-    records = [
-        {"subject": i, "attributes": dict(zip(COLUMNS, a, strict=True))}
-        for i, a in enumerate(attributes)
-        for _ in range(2)
-    ]
-    return Samples([b""] * len(rows), [b""] * len(rows), rows, measures, records)
 
 
 def test_who_is_on_the_photographs_does_not_count() -> None:
@@ -62,16 +48,14 @@ def test_a_trait_that_photographs_show_more_strongly_is_learned() -> None:
 def test_every_embedding_is_seen_as_render_and_as_photograph() -> None:
     rng = np.random.default_rng(2)
     who = people(rng, 20, 0.5)
-    renders = rng.normal(size=(20, SIZE)).astype(np.float32)
-    samples = samples_of(renders, who)
-    gap = photo_gap(rng.normal(size=(20, SIZE)), who, renders, who)
-    both = with_photo_gap(samples, gap)
-    for index, (before, after) in enumerate(zip(samples.identity, both.identity, strict=True)):
-        np.testing.assert_array_equal(after[:2], before)
-        np.testing.assert_allclose(after[2:], before + gap.at(who[index // 2 : index // 2 + 1]), atol=1e-5)
-    nameless = replace(samples, records=[{"subject": 0}] * 40)
+    renders = rng.normal(size=(20, 2, SIZE)).astype(np.float32)
+    records = [{"attributes": dict(zip(COLUMNS, row, strict=True))} for row in who]
+    gap = photo_gap(rng.normal(size=(20, SIZE)), who, renders[:, 0], who)
+    both = with_photo_gap(renders, records, gap)
+    np.testing.assert_array_equal(both[:, :2], renders)
+    np.testing.assert_allclose(both[:, 2:], renders + gap.at(who)[:, None], atol=1e-5)
     with pytest.raises(InputError, match="train without --photos"):
-        with_photo_gap(nameless, gap)
+        with_photo_gap(renders, [{"subject": 0}] * 20, gap)
 
 
 def test_the_table_says_who_is_who(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from id3d_engine import job as jobs
 from id3d_engine.device import mixed_precision
 from id3d_engine.errors import Cancelled, InputError
-from id3d_engine.priors import train as training
+from id3d_engine.priors import training_folder, training_result
 from id3d_engine.priors.adapter_files import UNET_FILE, read_adapter_config, sha256
 from id3d_engine.priors.adapters import AdapterSizes
 from id3d_engine.priors.prior import Prior
@@ -83,8 +83,8 @@ def test_the_start_is_fitted_once(
     trained: Path, dataset_folder: Path, config: TrainingConfig, monkeypatch
 ) -> None:
     """Going on with a training takes it from beside the checkpoints, also where the prior lost it."""
-    monkeypatch.setattr(training, "write_grid", lambda *_, **__: None)
-    monkeypatch.setattr(training, "train_starts", None)
+    monkeypatch.setattr(training_result, "write_grid", lambda *_, **__: None)
+    monkeypatch.setattr(training_folder, "train_starts", None)
     before = (trained / START_FILE).read_bytes()
     (trained / START_FILE).unlink()
     train(dataset_folder, trained, config)
@@ -102,7 +102,7 @@ def test_every_part_was_trained(trained: Path) -> None:
 def test_a_finished_training_called_again_changes_nothing(
     trained: Path, dataset_folder: Path, config: TrainingConfig, monkeypatch
 ) -> None:
-    monkeypatch.setattr(training, "write_grid", lambda *_, **__: None)
+    monkeypatch.setattr(training_result, "write_grid", lambda *_, **__: None)
     before = tensors(trained)
     train(dataset_folder, trained, config)
     assert same(tensors(trained), before)
@@ -128,12 +128,12 @@ def test_stopped_and_killed_it_ends_with_the_same_tensors(
     def die(*_, **__) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "write_grid", die)
+    monkeypatch.setattr(training_result, "write_grid", die)
     with pytest.raises(KeyboardInterrupt):
         train(dataset_folder, out, config)
     assert read_adapter_config(out, "geometry").metrics["step"] == 2
 
-    monkeypatch.setattr(training, "write_grid", lambda *_, **__: None)
+    monkeypatch.setattr(training_result, "write_grid", lambda *_, **__: None)
     train(dataset_folder, out, config)
     one, other = tensors(out), tensors(trained)
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
@@ -143,7 +143,7 @@ def test_stopped_and_killed_it_ends_with_the_same_tensors(
 def test_a_given_base_stays_as_it_is(
     trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(training, "write_grid", lambda *_, **__: None)
+    monkeypatch.setattr(training_result, "write_grid", lambda *_, **__: None)
     before, out = tensors(trained), tmp_path / "adapters"
     train(dataset_folder, out, config, base=str(trained))
     assert same(tensors(trained), before)

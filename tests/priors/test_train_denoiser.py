@@ -14,40 +14,40 @@ from id3d_engine.priors.curves import Curve
 from id3d_engine.priors.noise import NoiseSchedule
 from id3d_engine.priors.prompts import DOMAINS
 from id3d_engine.priors.train_denoiser import (
-    CachedData,
     Denoiser,
     DenoiserTraining,
     WeightAverage,
-    draw,
     standardise_identity,
     train_denoiser,
 )
+from id3d_engine.priors.training_data import TrainingData, draw
 
 
-def cached(samples: int, photos: int = 2, dimensions: int = 8, length: int = 24) -> CachedData:
-    """Samples whose token ids and embeddings tell which row and which kind they are."""
-    rows = torch.arange(samples)[:, None]
+def made_up(samples: int, photos: int = 2, dimensions: int = 8, length: int = 24) -> TrainingData:
+    """Samples whose texts and embeddings tell which row and which kind they are; two share a person."""
+    rows, people = torch.arange(samples), (samples + 1) // 2
     generator = torch.Generator().manual_seed(0)
-    return CachedData(
+    return TrainingData(
         latents={d: torch.randn(samples, 4, 8, 8, generator=generator).half() for d in DOMAINS},
-        identity=1 + torch.rand(samples, photos, dimensions, generator=generator),
-        prompts={d: (10 + rows).expand(-1, length).clone() for d in DOMAINS},
-        plain_prompts={d: (20 + rows).expand(-1, length).clone() for d in DOMAINS},
-        bare_prompts={d: (40 + rows).expand(-1, length).clone() for d in DOMAINS},
-        expression=torch.arange(samples) % 3,
-        descriptors=(30 + torch.arange(3))[:, None].expand(-1, length).clone(),
-        empty=torch.full((1, length), 5),
+        identity=1 + torch.rand(people, photos, dimensions, generator=generator),
+        person=rows // 2,
+        texts=torch.arange(50)[:, None].expand(-1, length).clone(),
+        prompts=dict.fromkeys(DOMAINS, 10 + rows),
+        plain_prompts=dict.fromkeys(DOMAINS, 20 + rows),
+        bare_prompts=dict.fromkeys(DOMAINS, 40 + rows),
+        expression=30 + rows % 3,
+        empty=5,
     )
 
 
 def test_each_condition_is_dropped_for_its_share_and_all_for_as_many() -> None:
     count, d = 40_000, 0.2
-    data = cached(4, length=2)
+    data = made_up(4)
     config = DenoiserTraining(dropped=d, uncaptioned=0.3)
     batch = draw(data, "albedo", count, config, torch.Generator().manual_seed(0))
-    text = (batch.text == 5).all(1)
+    text = batch.text == 5
     identity = (batch.identity == 0).all(1)
-    expression = (batch.expression == 5).all(1)
+    expression = batch.expression == 5
     tolerance = 4 * 0.5 / count**0.5
     for one in (text, identity, expression):
         assert float(one.float().mean()) == pytest.approx(1 - (1 - d) ** 2, abs=tolerance)
@@ -55,23 +55,23 @@ def test_each_condition_is_dropped_for_its_share_and_all_for_as_many() -> None:
         assert float((a & b).float().mean()) == pytest.approx(d + (1 - d) * d**2, abs=tolerance)
     everything = (text & identity & expression).float().mean()
     assert float(everything) == pytest.approx(d + (1 - d) * d**3, abs=tolerance)
-    bare = batch.text[~text][:, 0] >= 40
+    bare = batch.text[~text] >= 40
     assert float(bare.float().mean()) == pytest.approx(0.3, abs=tolerance)
 
 
 def test_a_row_keeps_its_own_conditions() -> None:
-    data = cached(4, length=2)
+    data = made_up(4)
     everything = DenoiserTraining(dropped=0.0, uncaptioned=0.0)
     batch = draw(data, "geometry", 200, everything, torch.Generator().manual_seed(1))
-    row = batch.text[:, 0] - 10
+    row = batch.text - 10
     assert set(row.tolist()) == {0, 1, 2, 3}
-    assert torch.equal(batch.latents, data.latents["geometry"][row].float())
-    assert torch.equal(batch.expression[:, 0], 30 + row % 3)
-    own = (batch.identity[:, None] == data.identity[row]).all(2)
+    assert torch.equal(batch.rows, row)
+    assert torch.equal(batch.expression, 30 + row % 3)
+    own = (batch.identity[:, None] == data.identity[row // 2]).all(2)
     assert torch.equal(own.sum(1), torch.ones(200, dtype=torch.long))
     assert own.any(0).all()  # every photo has its turn
     plain = draw(data, "geometry", 200, everything, torch.Generator().manual_seed(1), plain=True)
-    assert torch.equal(plain.text[:, 0] - 20, row)
+    assert torch.equal(plain.text - 20, row)
 
 
 def test_the_average_is_the_sum_it_stands_for() -> None:
@@ -111,7 +111,7 @@ def test_standardising_is_a_change_of_variable(base) -> None:
     folded = copy.deepcopy(plain)
     embeddings = 3 + torch.randn(50, 8).double() * torch.tensor([0.1, 2.0, 1, 1, 1, 1, 1, 0.0])
     standardise_identity(folded, embeddings)
-    spread = embeddings.std(0).clamp(min=1e-4)
+    spread = embeddings.std(0, correction=0).clamp(min=1e-4)
     expected = plain.image_proj((embeddings - embeddings.mean(0)) / spread)
     assert torch.allclose(folded.image_proj(embeddings), expected, atol=1e-9)
     assert folded.state_dict().keys() == plain.state_dict().keys()
@@ -125,7 +125,7 @@ def fit(base, config: DenoiserTraining, folder: Path | None = None):
     schedule = NoiseSchedule.of(base.scheduler)
     curve = Curve(None if folder is None else folder / "curve.jsonl", every=10)
     accelerator = Accelerator(mixed_precision="no", cpu=True)
-    train_denoiser(model, schedule, cached(4), config, Job(), accelerator, curve, saved.append)
+    train_denoiser(model, schedule, made_up(4), config, Job(), accelerator, curve, saved.append)
     return model, saved, curve
 
 
