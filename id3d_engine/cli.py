@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from . import __version__, commands
+from . import __version__, commands, model_commands
 from .console import CANCELLED, explain
 from .device import DEVICES, PRECISIONS
 from .errors import InputError
@@ -87,6 +87,13 @@ def build_parser() -> argparse.ArgumentParser:
     _relight(add("relight", commands.relight, "picture a head under another light"))
     _dataset(add("dataset", commands.dataset, "render 3D heads into training data for the priors"))
     _train(add("train", commands.train, "train priors on such data"))
+    model_commands.add_parsers(
+        add(
+            "models",
+            model_commands.list_models,
+            "the production models on this machine: get, check, assemble",
+        )
+    )
     doctor = add("doctor", commands.doctor, "what is installed, what is missing, and how to fix it")
     doctor.add_argument("--json", action="store_true", help="one JSON object instead of text")
     return parser

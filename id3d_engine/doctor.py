@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Id3dError
+from .models.library import installed, models_folder
 from .template import TEMPLATE_FILE
 
 STARTER = TEMPLATE_FILE.parent
@@ -69,7 +70,7 @@ class Check:
 
 def examine() -> list[Check]:
     """All checks, the required ones first. Takes some seconds: it loads torch and renders."""
-    checks = [*_packages(), *_starter(), _memory(), _disk(), _device(), _self_test()]
+    checks = [*_packages(), *_starter(), _models(), _memory(), _disk(), _device(), _self_test()]
     return sorted(checks, key=lambda check: not check.required)
 
 
@@ -157,6 +158,17 @@ def write_checksums(folder: Path = STARTER) -> Path:
     lines = [f"{digest}  {name}\n" for digest, name in zip(digests, names, strict=True)]
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
     return folder / CHECKSUMS
+
+
+def _models(folder: Path | None = None) -> Check:
+    folder = models_folder(folder)
+    try:
+        models = installed(folder)
+    except Id3dError as error:
+        return Check("models", False, False, str(error), "id3d models check")
+    size = sum(model.size for model in models) / 1e9
+    names = f": {', '.join(model.name for model in models)}" if models else ""
+    return Check("models", True, False, f"{len(models)} in {folder}, {size:.1f} GB{names}")
 
 
 def _size(folder: Path) -> int:

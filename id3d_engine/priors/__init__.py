@@ -3,6 +3,7 @@
 Using one: `prior.py` (load, encode, predict, denoise), `conditions.py`, `guidance.py` (SDS and its
 several-step form), `prompts.py`, `noise.py`, `locate.py`.
 Being one: `base.py` and `starter_base.py` (the latent diffusion base), `tokenizer.py`,
-`adapters.py` and `adapter_files.py` (ID-to-3D's adapter), `faceid.py` (published weights).
+`adapters.py`, `adapter_files.py` and `low_rank.py` (ID-to-3D's adapter).
+Out of published weights: `assemble.py`, `faceid.py`, `checkpoint.py` (single files), `layout.py`.
 Making one: `dataset.py`, `train.py`, `train_vae.py`, `train_denoiser.py`, `start.py`.
 """

@@ -4,15 +4,15 @@
     adapter, config = load_adapter(unet, folder, "geometry")
 
 Keys of the tensors: `image_proj.*` as in IP-Adapter-FaceID, and `layers.PATH.*`, PATH being the
-UNet's own name of the attention layer with dots written as slashes.
+UNet's own name of the attention layer with dots written as slashes; `base.*` as in `low_rank.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from safetensors.torch import load_file, save_file
 
 from ..errors import InputError
 from ..expressions import EXPRESSION_NAMES
+from ..models.library import sha256
 from .adapters import Adapter, AdapterSizes
 from .base import UNet
+from .layout import differences, shapes, summary
+from .low_rank import PREFIX, fold
 from .prompts import check_domain
 
 SCHEMA = 1
@@ -82,12 +85,20 @@ class AdapterConfig:
 
 
 def save_adapter(
-    adapter: Adapter, config: AdapterConfig, folder: Path, dtype: torch.dtype = torch.float16
+    adapter: Adapter,
+    config: AdapterConfig,
+    folder: Path,
+    dtype: torch.dtype = torch.float16,
+    updates: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write `DOMAIN.safetensors` and `DOMAIN.json` into `folder`, each by a temporary file and rename."""
+    """Write `DOMAIN.safetensors` and `DOMAIN.json` into `folder`, each by a temporary file and rename.
+
+    `updates` are the low-rank updates of the base (`low_rank.py`) that go with the adapter.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in adapter.state_dict().items()}
+    weighed = {**adapter.state_dict(), **(updates or {})}
+    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in weighed.items()}
     weights, settings = (folder / f"{config.domain}{suffix}" for suffix in (".safetensors", ".json"))
     partial = weights.with_suffix(".partial")
     # One metadata entry only: safetensors writes several in random order, and equal files are wanted.
@@ -129,7 +140,7 @@ def load_adapter(
     """Read an adapter for `unet`; float32, not yet installed, in eval mode.
 
     Args:
-        unet: The base it belongs to.
+        unet: The base it belongs to; changed in place where the adapter brings updates of its weights.
         folder: Holds `DOMAIN.safetensors` and `DOMAIN.json`.
         domain: "geometry" or "albedo".
         unet_file: The base's weights file, to compare its sha256; None skips that.
@@ -148,25 +159,11 @@ def load_adapter(
         )
     adapter = Adapter(unet, config.sizes)
     tensors = load_file(weights)
-    _check_keys(weights, tensors, adapter.state_dict())
+    updates = {key: tensors.pop(key) for key in list(tensors) if key.startswith(PREFIX)}
+    wrong = differences(tensors, shapes(adapter.state_dict()))
+    if wrong:
+        raise InputError(f"{weights} does not fit this base: {summary(wrong)}")
+    fold(unet, updates)
     adapter.load_state_dict(tensors)
     adapter.lambda_id, adapter.lambda_exp = config.lambda_id, config.lambda_exp
     return adapter.eval(), config
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal digest of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_keys(path: Path, found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
-    problems = [f"missing {key}" for key in wanted if key not in found]
-    problems += [f"unexpected {key}" for key in found if key not in wanted]
-    problems += [
-        f"{key} is {tuple(found[key].shape)}, the base needs {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in found and found[key].shape != wanted[key].shape
-    ]
-    if problems:
-        raise InputError(f"{path} does not fit this base: {'; '.join(problems)}")

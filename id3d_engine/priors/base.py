@@ -16,6 +16,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from ..models.pipeline import check_pipeline
 from .tokenizer import save_clip_files
 
 # What diffusers' models inherit (`config`, `to`, being called) is invisible to type checkers.
@@ -66,7 +67,12 @@ def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> N
 
 
 def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Base:
-    """Read a pipeline folder (this project's or any Stable Diffusion 1.x/2.x one) in `dtype`."""
+    """Read a pipeline folder (this project's or any Stable Diffusion 1.x/2.x one) in `dtype`.
+
+    Raises:
+        InputError: the folder holds another kind of model, is incomplete, or its weights are pickled.
+    """
+    check_pipeline(Path(folder))
     return Base(
         unet=_cast(UNet2DConditionModel.from_pretrained(folder, subfolder="unet"), dtype),
         vae=_cast(AutoencoderKL.from_pretrained(folder, subfolder="vae"), dtype),

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from id3d_engine.expressions import EXPRESSIONS
 from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
-from id3d_engine.priors.adapters import Adapter
+from id3d_engine.priors.adapters import Adapter, AdapterSizes, attention_layers
 from id3d_engine.priors.base import Base, save_base
 from id3d_engine.priors.dataset import DatasetConfig, build_dataset
+from id3d_engine.priors.low_rank import linear_of
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.prompts import DOMAINS, prompt
 from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
@@ -95,3 +97,34 @@ def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
     build_dataset(folder, DATASET)
     return folder
+
+
+def faceid_weights(base: Base, tokens: int, rank: int) -> dict[str, Tensor]:
+    """Random weights in the published layout, for a tiny UNet; no low-rank updates for rank 0."""
+    g = torch.Generator().manual_seed(0)
+    sizes = AdapterSizes(DIMENSION, tokens, projector_width=12)
+    shapes = {
+        f"image_proj.{k}": tuple(v.shape)
+        for k, v in Adapter(base.unet, sizes).image_proj.state_dict().items()
+    }
+    for i, attention in enumerate(attention_layers(base.unet).values()):
+        for name in ("to_q", "to_k", "to_v", "to_out") if rank else ():
+            outputs, inputs = linear_of(attention, name).weight.shape
+            shapes[f"ip_adapter.{i}.{name}_lora.down.weight"] = (rank, inputs)
+            shapes[f"ip_adapter.{i}.{name}_lora.up.weight"] = (outputs, rank)
+        if attention.is_cross_attention:
+            for name in ("to_k", "to_v"):
+                shapes[f"ip_adapter.{i}.{name}_ip.weight"] = tuple(getattr(attention, name).weight.shape)
+    return {key: 0.3 * torch.randn(shape, generator=g) for key, shape in shapes.items()}
+
+
+@pytest.fixture
+def faceid(_base: Base) -> dict[str, Tensor]:
+    """As FaceID: 4 tokens and low-rank updates."""
+    return faceid_weights(_base, 4, 2)
+
+
+@pytest.fixture
+def portrait(_base: Base) -> dict[str, Tensor]:
+    """As FaceID-Portrait: 16 tokens and no updates."""
+    return faceid_weights(_base, 16, 0)

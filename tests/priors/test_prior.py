@@ -75,12 +75,6 @@ def test_a_prior_that_is_nowhere_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(locate_module, "STARTER_FOLDER", tmp_path / "gone")
     with pytest.raises(InputError, match=r"the packaged prior is missing at .*gone: reinstall the package"):
         Prior.load("starter", "geometry")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        InputError, match="there is no folder 'nobody/nothing-here' and it could not be fetched"
-    ):
-        Prior.load("nobody/nothing-here", "geometry")
 
 
 def test_another_prediction_type_is_refused(prior_folder: Path, tmp_path: Path) -> None:

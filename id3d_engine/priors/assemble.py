@@ -1,0 +1,109 @@
+"""A prior out of published weights: a base a domain by reference, FaceID's identity, the rest fresh.
+
+    assemble("normal-adapted-sd1.5", "sd1.5", Path("my.prior"), faceid=Path("faceid.safetensors"))
+    prior = Prior.load("my.prior", "geometry")
+
+The folder holds adapter files alone, some 80 to 150 MB a domain; their JSON names the bases, and the
+sha256 of each base's UNet is checked whenever the prior is loaded. Without FaceID the adapters add
+nothing, bit for bit: identity then comes from the start head, by the starter's regressor and dlib,
+which is free for any use. With FaceID the identity is ArcFace's, for research only.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..errors import InputError
+from ..models.library import find, models_folder, sha256
+from .adapter_files import UNET_FILE, AdapterConfig, save_adapter
+from .adapters import Adapter, AdapterSizes
+from .base import load_base
+from .faceid import ENCODER, adapter_of, read_faceid
+from .locate import locate
+from .noise import NoiseSchedule
+from .prompts import DOMAINS
+from .start import MEASURED_FILE, START_FILE
+
+FREE_ENCODER, FREE_DIMENSION = "dlib", 128
+
+
+def assemble(
+    geometry: str,
+    albedo: str,
+    out: Path,
+    *,
+    faceid: str | Path | None = None,
+    lambda_id: float = 1.0,
+    models: Path | None = None,
+) -> None:
+    """Write a prior folder at `out`, whole or not at all.
+
+    Args:
+        geometry: Base that draws normals: an installed model, a hub id that is installed, or a folder.
+        albedo: Base that draws albedo, likewise.
+        out: A new folder.
+        faceid: A FaceID or FaceID-Portrait file in safetensors form, or an installed one by name.
+        lambda_id: Strength of the identity attention, stored as the prior's default.
+        models: The models folder; None is the usual one.
+
+    Raises:
+        InputError: `out` exists, a base or file is nowhere or of another kind, or they do not fit.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists already: give another --out, or remove it first")
+    tensors = None if faceid is None else read_faceid(_faceid_file(faceid, models))
+    # Found before minutes are spent on the first.
+    homes = {domain: locate(name, models) for domain, name in zip(DOMAINS, (geometry, albedo), strict=True)}
+    unfinished = out.with_name(out.name + ".partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        for domain, home in homes.items():
+            base = load_base(home)
+            if tensors is None:
+                encoder, updates = FREE_ENCODER, {}
+                adapter = Adapter(base.unet, AdapterSizes(FREE_DIMENSION))
+            else:
+                encoder = ENCODER
+                adapter, updates = adapter_of(base.unet, tensors)
+            sizes = adapter.sizes
+            config = AdapterConfig(
+                domain,
+                encoder,
+                sizes.identity_dimension,
+                base=_reference(home, models),
+                base_sha256=sha256(home / UNET_FILE),
+                identity_tokens=sizes.identity_tokens,
+                resolution=base.unet.config.sample_size * 2 ** (len(base.vae.config.block_out_channels) - 1),
+                prediction=NoiseSchedule.of(base.scheduler).prediction,
+                rank=sizes.rank,
+                projector_width=sizes.projector_width,
+                lambda_id=lambda_id,
+                expressions=(),
+                training={} if faceid is None else {"identity": Path(faceid).name},
+            )
+            save_adapter(adapter, config, unfinished, updates=updates)
+        if tensors is None:
+            for name in (START_FILE, MEASURED_FILE):
+                shutil.copyfile(locate("starter") / name, unfinished / name)
+        unfinished.rename(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _faceid_file(what: str | Path, models: Path | None) -> Path:
+    if Path(what).is_file():
+        return Path(what)
+    folder = models_folder(models)
+    model = find(str(what), folder)
+    if model is None or model.kind != "faceid":
+        raise InputError(
+            f"there is no file {str(what)!r} and no FaceID model of this name in {folder}:"
+            f" run: id3d models add {what}"
+        )
+    return folder / model.name / model.files[0].path
+
+
+def _reference(home: Path, models: Path | None) -> str:
+    """How the adapter names its base: an installed model by name, so that it can move; else a folder."""
+    return home.name if home.parent == models_folder(models) else str(home.resolve())
