@@ -1,0 +1,177 @@
+"""One step of plain score distillation against the sum of its floors, and against a plain diffusers step.
+
+    python benchmarks/bench_sds_step.py [--prior sd15|starter|FOLDER] [--batch 4 8] [--device auto]
+                                        [--pixels 512] [--repeats 10] [--compile]
+
+A step goes from images to the gradient that distillation asks of them. Its floors, measured alone in the
+same run, in our dtype and layout: the base UNet's forward pass with guidance (two rows an image), and the
+autoencoder's encoder, forward and backward.
+
+    ours       adapters on: low-rank self-attention, identity and expression attention
+    quick      the same, renders read by the linear encoder of the coarse rounds
+    compiled   ours with torch.compile on UNet and encoder (--compile; warm-up is not counted)
+    plain      the usual recipe in plain diffusers calls: eager, contiguous, float16 on a GPU, a sample of
+               the encoder, noise, two UNet rows an image, and a squared error whose gradient is the
+               guidance's. No adapter at all, hence less work.
+
+Prints a Markdown table; "sd15" is the architecture with random weights, which cost the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from random_prior import random_prior
+from torch import Tensor
+from torch.nn import functional
+
+from id3d_engine.device import pick
+from id3d_engine.priors.guidance import sds_loss
+from id3d_engine.priors.memory import ALL, peak_bytes
+from id3d_engine.priors.prior import Prior
+from id3d_engine.priors.quick_encoder import QuickEncoder
+
+GUIDANCE = 7.5
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--prior", default="sd15")
+    parser.add_argument("--batch", type=int, nargs="+", default=[4, 8])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--pixels", type=int, default=512, help="of the random prior (default 512)")
+    parser.add_argument("--repeats", type=int, default=10, help="timed calls; the median counts (default 10)")
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    device = pick(options.device)
+    torch.manual_seed(0)
+    if options.prior == "sd15":
+        prior = random_prior("geometry", str(device), options.pixels)
+    else:
+        prior = Prior.load(options.prior, "geometry", device)
+    on_gpu = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} thread(s)"
+    print(f"{name}; torch {torch.__version__}; {prior.image_size} px, {prior.dtype}")
+    print(f"images at once, by the memory free now: {prior.at_once}" if on_gpu else "")
+    columns = ["batch", "UNet", "VAE", "sum", "ours", "over sum", "quick", "plain", "over ours", "over quick"]
+    columns += ["compiled", "over sum"] * options.compile + ["peak GB, ours", "plain"] * on_gpu
+    print(f"\n| {' | '.join(columns)} |\n|{'--:|' * len(columns)}")
+    for batch in options.batch:
+        print(f"| {' | '.join(measure(prior, batch, options.repeats, options.compile))} |", flush=True)
+    return 0
+
+
+def measure(prior: Prior, batch: int, repeats: int, compiled: bool) -> list[str]:
+    """The cells of one row."""
+    g, size = torch.Generator().manual_seed(1), prior.image_size
+    images = torch.rand(batch, 3, size, size, generator=g).to(prior.device).requires_grad_()
+    noise, t = prior.noise(batch, g), torch.full((batch,), prior.steps // 2)
+    face = functional.normalize(torch.randn(prior.config.identity_dimension, generator=g), dim=0)
+    conditions = prior.conditions(face, "a broad grin", ["front view"] * batch)
+    quick = QuickEncoder.fit(prior, images.detach())
+    kept, prior.at_once = prior.at_once, ALL
+
+    def ours(encode: Callable[[Tensor], Tensor] | None = None) -> None:
+        losses = sds_loss(prior, images, conditions, t, guidance_scale=GUIDANCE, noise=noise, encode=encode)
+        losses.mean().backward()
+
+    def vae() -> None:
+        prior.encode(images).sum().backward()
+
+    twice, steps = torch.cat([noise, noise]).to(prior.dtype), torch.cat([t, t]).to(prior.device)
+    text = torch.cat([conditions.no_text.expand_as(conditions.text), conditions.text])
+
+    @torch.no_grad()
+    def unet() -> None:
+        bare(twice, steps, encoder_hidden_states=text, return_dict=False)
+
+    prior.adapter.remove(prior.denoiser.unet)
+    bare = copy.deepcopy(prior.denoiser.unet)
+    plain = PlainStep(prior, text)
+    prior.adapter.fuse(prior.denoiser.unet)
+    calls = {
+        "vae": vae,
+        "unet": unet,
+        "ours": ours,
+        "quick": lambda: ours(quick),
+        "plain": lambda: plain(images, t),
+    }
+    if compiled:
+        denoiser, encoder = torch.compile(prior.denoiser), torch.compile(prior.vae.encoder)
+        calls["compiled"] = lambda: swapped(prior, denoiser, encoder, ours)
+    ms = timed(calls, prior, repeats)
+    floor = ms["unet"] + ms["vae"]
+    cells = [str(batch), *(f"{v:.1f} ms" for v in (ms["unet"], ms["vae"], floor, ms["ours"]))]
+    cells += [f"{ms['ours'] / floor:.2f}", f"{ms['quick']:.1f} ms", f"{ms['plain']:.1f} ms"]
+    cells += [f"{ms['plain'] / ms[name]:.2f}x" for name in ("ours", "quick")]
+    if compiled:
+        cells += [f"{ms['compiled']:.1f} ms", f"{ms['compiled'] / floor:.2f}"]
+    if prior.device.type == "cuda":
+        cells += [f"{peak_bytes(calls[name], prior.device) / 1e9:.1f}" for name in ("ours", "plain")]
+    prior.at_once = kept
+    return cells
+
+
+def swapped(prior: Prior, denoiser: Any, encoder: Any, call: Callable[[], None]) -> None:
+    """`call` with other modules in the prior's places."""
+    eager = prior.denoiser, prior.vae.encoder
+    prior.denoiser, prior.vae.encoder = denoiser, encoder
+    call()
+    prior.denoiser, prior.vae.encoder = eager
+
+
+class PlainStep:
+    """Score distillation as it is usually written, on copies of the base's parts."""
+
+    def __init__(self, prior: Prior, text: Tensor) -> None:
+        self.dtype = torch.float16 if prior.device.type == "cuda" else prior.dtype
+        unet, vae = copy.deepcopy((prior.denoiser.unet, prior.vae))
+        self.unet, self.vae = (m.to(self.dtype, memory_format=torch.contiguous_format) for m in (unet, vae))
+        self.text, self.abar, self.device = text.to(self.dtype), prior.schedule.abar, prior.device
+        self.v_prediction = prior.schedule.prediction == "v_prediction"
+
+    def __call__(self, images: Tensor, t: Tensor) -> None:
+        t = t.to(self.device)
+        posterior = self.vae.encode((images * 2 - 1).to(self.dtype)).latent_dist
+        latents = (posterior.sample() * self.vae.config.scaling_factor).float()
+        abar = self.abar[t].view(-1, 1, 1, 1)
+        with torch.no_grad():
+            noise = torch.randn_like(latents)
+            noisy = abar.sqrt() * latents + (1 - abar).sqrt() * noise
+            rows = torch.cat([noisy, noisy]).to(self.dtype)
+            out = self.unet(rows, torch.cat([t, t]), encoder_hidden_states=self.text).sample
+            nothing, wanted = out.float().chunk(2)
+            guided = nothing + GUIDANCE * (wanted - nothing)
+            if self.v_prediction:
+                guided = abar.sqrt() * guided + (1 - abar).sqrt() * noisy
+            gradient = torch.nan_to_num((1 - abar) * (guided - noise))
+            target = latents - gradient
+        (0.5 * functional.mse_loss(latents, target, reduction="sum") / len(images)).backward()
+
+
+def timed(calls: Mapping[str, Callable[[], object]], prior: Prior, repeats: int) -> dict[str, float]:
+    """Milliseconds, the median of `repeats` rounds after two to warm up; calls take turns.
+
+    In turns, so that whatever else the machine does meets all of them alike.
+    """
+    on_gpu = prior.device.type == "cuda"
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats + 2):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if on_gpu:
+                torch.cuda.synchronize(prior.device)
+            spent[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values[2:]) * 1e3 for name, values in spent.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
