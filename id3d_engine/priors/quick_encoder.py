@@ -39,13 +39,14 @@ class QuickEncoder:
         """Least squares to `prior.encode` on (B, 3, S, S) images in [0, 1]; a handful is enough."""
         size, latents = prior.latent_size, prior.encode(images)
         patches = functional.unfold(_cells(images.to(prior.device), size), REACH, padding=CELLS, stride=CELLS)
-        known = patches.mT.flatten(0, 1).double()
+        # Solved on the CPU, in double precision, which not every GPU has.
+        known = patches.mT.flatten(0, 1).cpu().double()
         known = torch.cat([known, torch.ones_like(known[:, :1])], dim=1)
-        wanted = latents.flatten(2).mT.flatten(0, 1).double()
+        wanted = latents.flatten(2).mT.flatten(0, 1).cpu().double()
         square = known.mT @ known
         floor = RIDGE * len(known) * known[:, :-1].square().mean()
-        square += floor * torch.eye(len(square), dtype=square.dtype, device=square.device)
-        found = torch.linalg.solve(square, known.mT @ wanted).float()
+        square += floor * torch.eye(len(square), dtype=square.dtype)
+        found = torch.linalg.solve(square, known.mT @ wanted).float().to(prior.device)
         return cls(found[:-1].mT.reshape(-1, 3, REACH, REACH), found[-1], size)
 
     def __call__(self, images: Tensor) -> Tensor:
