@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
-from .appearance.settings import PaintConfig
+from .appearance.settings import Between, PaintConfig
 from .errors import InputError
 from .geometry.polish import PolishConfig
 from .geometry.sculpt import SculptConfig
+from .priors.adapter_files import read_adapter_config
 from .priors.guidance import Ramp
+from .priors.locate import locate
+from .priors.prompts import DOMAINS
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,34 @@ class Preset:
     paint: PaintConfig = field(default_factory=PaintConfig)
 
 
-def settings_of(preset: str | Preset) -> Preset:
-    """The settings of `draft` (minutes on two cores), `standard` or `high`; settings are themselves.
+def settings_of(preset: str | Preset, prior: str | Path = "starter") -> Preset:
+    """The settings of `draft` (minutes on two cores), `standard` or `high`, as `prior` is best asked.
+
+    Settings are themselves, whatever a prior advises.
 
     Raises:
-        InputError: another name.
+        InputError: another name, or the prior cannot be read.
     """
     if isinstance(preset, Preset):
         return preset
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
+    home, settings = locate(prior), PRESETS[preset]
+    geometry, albedo = (read_adapter_config(home, domain).advice for domain in DOMAINS)
+    sculpt, polish, paint = settings.sculpt, settings.polish, settings.paint
+    if geometry is not None:
+        guidance, generic, ramp = geometry.guidance, geometry.generic, Ramp(*geometry.noise)
+        sculpt = replace(sculpt, noise_level=ramp, guidance=guidance, generic=generic)
+        ramp = replace(ramp, last=max(polish.rounds - 1, 0))
+        polish = replace(polish, noise_level=ramp, guidance=guidance, generic=generic)
+    if albedo is not None:
+        paint = replace(
+            paint,
+            timesteps=Between(*albedo.noise),
+            guidance_scale=albedo.guidance,
+            generic=albedo.generic,
+        )
+    return Preset(sculpt, polish, paint)
 
 
 def label(preset: str | Preset) -> str:
@@ -49,7 +70,7 @@ def label(preset: str | Preset) -> str:
 
 
 # The shipped priors are young: what they say from much noise is worse than the start head, so they are
-# asked from little, and for what is personal alone. Raise noise, rate and `generic` with better priors.
+# asked from little, and for what is personal alone. A better prior says so in its files (`Advice`).
 _GENTLY = Ramp(0.15, 0.08)
 _DRAFT = SculptConfig(
     cell_m=0.008,

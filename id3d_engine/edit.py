@@ -101,7 +101,7 @@ def edit(
     template, old = load_template(), Head.read(source)
     mesh, old = topology_of(old, template), on_template(old, template)
     check_destination(out, overwrite=overwrite)
-    settings, where = settings_of(preset), pick(device)
+    settings, where = settings_of(preset, prior), pick(device)
     notes: list[str] = []
     own = source / "identity.safetensors"
     kept = own if own.is_file() and not photos and identity is None else None

@@ -115,7 +115,8 @@ def generate(
         raise InputError(f"unknown topology {topology!r}: choose one of {', '.join(TOPOLOGIES)}")
     if topology == DMTET:
         load_xatlas()  # better now than after the work
-    settings, cast, where, template = settings_of(preset), select(expressions), pick(device), load_template()
+    cast, where, template = select(expressions), pick(device), load_template()
+    settings = settings_of(preset, prior)
     notes: list[str] = []
     person = find_identity(photos, identity, prior, notes.append)
     start = find_start(prior, person, template)

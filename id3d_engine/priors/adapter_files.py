@@ -36,6 +36,24 @@ NORMAL_MAPS = "OpenGL camera space (x right, y up, z to the viewer), (n+1)/2, bl
 ALBEDO_MAPS = "sRGB albedo without shading, black background"
 
 
+@dataclass(frozen=True)
+class Advice:
+    """How a prior is best asked; the presets' own way is gentle, for young ones.
+
+    Attributes:
+        noise: Share of the forward process at a stage's begin and at its end.
+        guidance, generic: See `guidance.asked_change`.
+    """
+
+    noise: tuple[float, float]
+    guidance: float
+    generic: float
+
+
+# For a base of the Stable Diffusion class: its view of heads at large is worth following, from much noise.
+STRONG = Advice(noise=(0.6, 0.2), guidance=1.5, generic=1.0)
+
+
 @dataclass
 class AdapterConfig:
     """What `geometry.json` / `albedo.json` holds.
@@ -49,7 +67,9 @@ class AdapterConfig:
         prediction: "epsilon" or "v_prediction", as in the base's scheduler.
         rank, projector_width: See `AdapterSizes`.
         lambda_id, lambda_exp: Default strengths of the two added attentions.
-        expressions: The vocabulary it was trained on, FaceWarehouse names.
+        expressions: The vocabulary it was trained on, FaceWarehouse names; without any, the expression
+            is told in the text.
+        advice: How it is best asked, if not as the presets do.
         image_convention: What a pixel means.
         training: Free facts on the data and the run.
         metrics: Held-out figures.
@@ -68,6 +88,7 @@ class AdapterConfig:
     lambda_id: float = 1.0
     lambda_exp: float = 1.0
     expressions: tuple[str, ...] = EXPRESSION_NAMES
+    advice: Advice | None = None
     image_convention: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -76,6 +97,8 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         check_domain(self.domain)
         self.expressions = tuple(self.expressions)
+        if isinstance(self.advice, dict):
+            self.advice = Advice(**{**self.advice, "noise": tuple(self.advice["noise"])})
         if not self.image_convention:
             self.image_convention = NORMAL_MAPS if self.domain == "geometry" else ALBEDO_MAPS
 
@@ -131,7 +154,11 @@ def read_adapter_config(folder: Path, domain: str) -> AdapterConfig:
     wrong = sorted(set(values) - set(known)) + sorted(needed - set(values))
     if wrong:
         raise InputError(f"{path} has unknown or missing fields ({', '.join(wrong)}): correct the file")
-    return AdapterConfig(**values)
+    try:
+        return AdapterConfig(**values)
+    except (KeyError, TypeError) as error:
+        fields = ", ".join(f.name for f in dataclasses.fields(Advice))
+        raise InputError(f"{path} has advice other than {fields}: correct the file") from error
 
 
 def load_adapter(

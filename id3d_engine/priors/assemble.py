@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..models.library import find, models_folder, sha256
-from .adapter_files import UNET_FILE, AdapterConfig, save_adapter
+from .adapter_files import STRONG, UNET_FILE, AdapterConfig, save_adapter
 from .adapters import Adapter, AdapterSizes
 from .base import load_base
 from .faceid import ENCODER, adapter_of, read_faceid
@@ -80,6 +80,7 @@ def assemble(
                 projector_width=sizes.projector_width,
                 lambda_id=lambda_id,
                 expressions=(),
+                advice=STRONG,
                 training={} if faceid is None else {"identity": Path(faceid).name},
             )
             save_adapter(adapter, config, unfinished, updates=updates)

@@ -174,7 +174,10 @@ class Prior:
             )
         count = counts.pop() if counts else 1
         views, captions, descriptors = (_repeat(v, count) for v in (views, captions, descriptors))
-        prompts = [prompt(c, v or "", self.domain) for c, v in zip(captions, views, strict=True)]
+        # Without trained expression attention, the text is the only place to hear of an expression.
+        told = [None] * count if self.config.expressions else descriptors
+        parts = zip(captions, views, told, strict=True)
+        prompts = [prompt(c, v or "", self.domain, d) for c, v, d in parts]
         return Conditions(
             text=self.encode_text(prompts),
             identity=identity.expand(count, -1),

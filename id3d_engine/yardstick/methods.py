@@ -104,7 +104,7 @@ class Methods:
     def _distil(self, name: str, subject: Subject, out: Path) -> None:
         preset: str | Preset = self.preset
         if name == "plain-sds":
-            whole = settings_of(preset)
+            whole = settings_of(preset, self.prior)
             plain, sds = replace(whole.sculpt, form="plain"), replace(whole.paint, method="sds")
             preset = replace(whole, sculpt=plain, paint=sds)
         generate(

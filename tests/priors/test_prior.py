@@ -102,6 +102,15 @@ def test_conditions_take_one_or_one_an_image(prior: Prior) -> None:
     assert torch.equal(nobody.expression, nobody.no_expression)
 
 
+def test_without_expression_attention_the_text_tells_the_expression(prior: Prior) -> None:
+    def told(descriptor: str | None) -> torch.Tensor:
+        return prior.conditions(None, descriptor, "front view").text
+
+    assert torch.equal(told("a broad grin"), told(None))
+    prior.config.expressions = ()
+    assert not torch.equal(told("a broad grin"), told(None))
+
+
 def test_each_text_is_encoded_once(prior: Prior) -> None:
     calls = []
     prior.text_encoder.register_forward_hook(lambda *_: calls.append(1))

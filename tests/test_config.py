@@ -1,0 +1,38 @@
+"""Presets, and what a prior's own advice changes in them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from id3d_engine.config import PRESETS, settings_of
+from id3d_engine.errors import InputError
+
+
+def test_a_prior_without_advice_is_asked_as_the_preset_does() -> None:
+    assert settings_of("draft") == PRESETS["draft"]
+    assert settings_of(PRESETS["high"]) is PRESETS["high"]
+    with pytest.raises(InputError, match="unknown preset 'best': choose one of draft, standard, high"):
+        settings_of("best")
+
+
+def test_advice_is_followed_in_every_stage_but_not_over_settings_of_ones_own(
+    tiny_prior: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "strong"
+    shutil.copytree(tiny_prior, folder)
+    for domain, guidance in (("geometry", 3.0), ("albedo", 2.0)):
+        note = folder / f"{domain}.json"
+        values = json.loads(note.read_text(encoding="utf-8"))
+        values["advice"] = {"noise": [0.7, 0.3], "guidance": guidance, "generic": 0.5}
+        note.write_text(json.dumps(values), encoding="utf-8")
+    asked = settings_of("standard", folder)
+    assert (asked.sculpt.guidance, asked.polish.guidance, asked.paint.guidance_scale) == (3.0, 3.0, 2.0)
+    assert {asked.sculpt.generic, asked.polish.generic, asked.paint.generic} == {0.5}
+    assert (asked.sculpt.noise_level.start, asked.polish.noise_level.end) == (0.7, 0.3)
+    assert (asked.paint.timesteps.start, asked.paint.timesteps.end) == (0.7, 0.3)
+    assert asked.sculpt.rounds == PRESETS["standard"].sculpt.rounds
+    assert settings_of(PRESETS["draft"], folder) is PRESETS["draft"]
