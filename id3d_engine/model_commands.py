@@ -185,7 +185,7 @@ def _ask(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InputError(f"{question} There is no terminal to answer on: add --yes to agree")
+        raise InputError("this needs your consent and there is no terminal to ask on: add --yes to agree")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise InputError("nothing was changed: answer y, or add --yes, to go on")
