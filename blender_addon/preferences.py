@@ -71,6 +71,14 @@ class ID3D_AP_preferences(bpy.types.AddonPreferences):
         ),
     )
     device: EnumProperty(name="Device", items=DEVICES, default="auto", description="What the engine runs on")
+    prior: StringProperty(
+        name="Prior",
+        subtype="DIR_PATH",
+        description=(
+            "What knows heads: a prior's folder, as id3d models assemble or id3d train make it. "
+            "Empty: the one that comes with ID3D"
+        ),
+    )
     heads: StringProperty(
         name="Heads Folder",
         subtype="DIR_PATH",
@@ -177,6 +185,8 @@ def engine_options(context: bpy.types.Context) -> list[str]:
     """Options of `generate` that the preferences decide."""
     chosen = preferences(context)
     options = ["--device", chosen.device]
+    if chosen.prior and chosen.engine != "REMOTE":  # a server has its own
+        options += ["--prior", bpy.path.abspath(chosen.prior)]
     if chosen.log_level == "DEBUG":
         options.append("--debug")
     if chosen.engine == "REMOTE" and chosen.send_photos:

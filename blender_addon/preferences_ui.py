@@ -64,6 +64,7 @@ def draw_problem(context: bpy.types.Context, layout: bpy.types.UILayout) -> None
 
 def _here(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:
     layout.prop(self, "device")
+    layout.prop(self, "prior")
     if engine_state() == READY:
         record = installed(engine_folder())
         row = layout.row()
@@ -78,6 +79,7 @@ def _here(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:
 def _python(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:
     layout.prop(self, "python")
     layout.prop(self, "device")
+    layout.prop(self, "prior")
 
 
 def _remote(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:

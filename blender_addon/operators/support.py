@@ -23,6 +23,7 @@ class ID3D_OT_copy_diagnostics(bpy.types.Operator):
             "Blender": f"{bpy.app.version_string} ({bpy.app.build_hash.decode()})",
             "engine": f"{chosen.engine} ({engine_state()})" if chosen.engine == "HERE" else chosen.engine,
             "device": chosen.device,
+            "prior": "of one's own" if chosen.prior else "starter",
             "log": chosen.log_level,
             "online access": bpy.app.online_access,
         }

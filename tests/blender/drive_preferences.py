@@ -53,6 +53,8 @@ facts["check"] = attempt(bpy.ops.id3d.check_engine)
 chosen.python = "/nowhere/python"
 facts["own"] = [chosen.engine, questions.engine_problem(context)]
 chosen.python = sys.executable
+chosen.prior = "/models/mine"
+facts["own_prior"] = questions.engine_options(context)
 facts["own_command"] = questions.engine_command(context) == [sys.executable, "-m", "id3d_engine"]
 chosen.engine = "REMOTE"
 facts["remote"] = questions.engine_problem(context)
