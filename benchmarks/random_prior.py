@@ -1,6 +1,7 @@
 """A prior of the full Stable Diffusion 1.5 architecture with random weights, to time and to size.
 
     from random_prior import random_prior, write_random_prior
+    python benchmarks/random_prior.py FOLDER [PIXELS]
 
 Weights do not change what a step costs. The text vocabulary is learnt from this project's own prompts, the
 only part that differs from the published model; the text encoder's table keeps its published size.
@@ -8,6 +9,7 @@ only part that differs from the published model; the text encoder's table keeps 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from id3d_engine.expressions import EXPRESSIONS
-from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
+from id3d_engine.models.library import sha256
+from id3d_engine.priors.adapter_files import STRONG, UNET_FILE, AdapterConfig, save_adapter
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.base import Base, save_base
 from id3d_engine.priors.prior import Prior
@@ -67,7 +70,7 @@ def write_random_prior(folder: Path, pixels: int = 512) -> None:
     for domain in DOMAINS:
         config = AdapterConfig(
             domain, "arcface", ARCFACE, base=folder.name, base_sha256=sha256(folder / UNET_FILE),
-            prediction="epsilon", resolution=pixels,
+            prediction="epsilon", resolution=pixels, advice=STRONG,
         )  # fmt: skip
         save_adapter(_random_adapter(base, config), config, folder)
 
@@ -95,3 +98,7 @@ def _quick_weights() -> Iterator[None]:
         yield
     finally:
         torch.nn.Linear.reset_parameters, torch.nn.modules.conv._ConvNd.reset_parameters = kept
+
+
+if __name__ == "__main__":
+    write_random_prior(Path(sys.argv[1]), *(int(pixels) for pixels in sys.argv[2:3]))
