@@ -61,15 +61,13 @@ def assemble(
         for domain, home in homes.items():
             base = load_base(home)
             if tensors is None:
-                encoder, updates = FREE_ENCODER, {}
-                adapter = Adapter(base.unet, AdapterSizes(FREE_DIMENSION))
+                adapter, updates = Adapter(base.unet, AdapterSizes(FREE_DIMENSION)), None
             else:
-                encoder = ENCODER
                 adapter, updates = adapter_of(base.unet, tensors)
             sizes = adapter.sizes
             config = AdapterConfig(
                 domain,
-                encoder,
+                FREE_ENCODER if tensors is None else ENCODER,
                 sizes.identity_dimension,
                 base=_reference(home, models),
                 base_sha256=sha256(home / UNET_FILE),

@@ -19,6 +19,7 @@ from id3d_engine.job import Progress
 from id3d_engine.models.install import Wish, add_local, add_offer
 from id3d_engine.models.library import find, problems, require
 from id3d_engine.models.offers import Offer, offer
+from id3d_engine.models.pickles import conversion_command
 from id3d_engine.priors.base import load_base
 from id3d_engine.priors.locate import locate
 from id3d_engine.priors.prior import Prior
@@ -263,6 +264,12 @@ def test_local_models_are_copied_and_checked(models: Path, pipeline: Path, tmp_p
         add_local(tmp_path / "x.ckpt", models, Wish())
     assert [path.name for path in models.iterdir()] == ["tiny"]
     assert require("tiny", models).kind == "base"
+
+
+def test_the_page_for_users_gives_the_same_command() -> None:
+    page = Path(__file__).parent.parent.parent / "docs" / "production.md"
+    command = conversion_command(Path("FOLDER")).split('"')[1]
+    assert f'python -c "{command}" FOLDER' in page.read_text(encoding="utf-8")
 
 
 def _faceid_bytes(path: Path) -> bytes:
