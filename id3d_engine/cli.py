@@ -104,7 +104,7 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", type=Path, metavar="FILE", help="an identity file instead of photos")
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.head", help="the bundle to write")
     parser.add_argument("--text", default="", help="what the photo does not say, as 'with short curly hair'")
-    parser.add_argument("--prior", default="starter", help="starter (default), a prior folder, or a model's name")
+    parser.add_argument("--prior", default="starter", help="starter (default), a folder, or a model's name")
     parser.add_argument("--preset", choices=PRESETS, default="draft", help="time against quality")
     parser.add_argument("--expressions", default="all", metavar="all|NAME,...", help="which shape keys")
     parser.add_argument(
@@ -135,7 +135,7 @@ def _edit(parser: argparse.ArgumentParser) -> None:
         help="photos of the person, if the bundle has no identity",
     )
     parser.add_argument("--id", type=Path, metavar="FILE", help="an identity file instead of photos")
-    parser.add_argument("--prior", default="starter", help="starter (default), a prior folder, or a model's name")
+    parser.add_argument("--prior", default="starter", help="starter (default), a folder, or a model's name")
     parser.add_argument("--preset", choices=PRESETS, default="draft", help="time against quality")
     _device(parser)
     _seed(parser)
@@ -154,7 +154,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     whole.add_argument("--people", type=_positive, metavar="N", help="how many held-out people")
     whole.add_argument("--out", type=Path, metavar="FOLDER", help="takes their heads and the report")
     whole.add_argument("--methods", default="average,start,id3d", metavar="NAME,...", help="what is compared")
-    whole.add_argument("--prior", default="starter", help="starter (default), a prior folder, or a model's name")
+    whole.add_argument("--prior", default="starter", help="starter (default), a folder, or a model's name")
     whole.add_argument("--preset", choices=PRESETS, default="draft", help="time against quality")
     whole.add_argument("--dataset", type=Path, help="the training data, for the methods nearest and ridge")
     whole.add_argument("--judge", type=Path, metavar="FILE", help="faceres.json, a second recogniser")

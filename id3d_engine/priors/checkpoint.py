@@ -43,7 +43,7 @@ def convert_checkpoint(path: Path, like: Path, out: Path) -> None:
     Raises:
         InputError: the file is partial or of another class than `like`; its keys are named.
     """
-    base = load_base(like)
+    base = load_base(like, torch.float16)
     tensors = load_file(path)
     parts: dict[str, Any] = {"unet": base.unet, "vae": base.vae, "text_encoder": base.text_encoder}
     wrong = []
@@ -66,7 +66,7 @@ def convert_checkpoint(path: Path, like: Path, out: Path) -> None:
             f"{path.name} is partial, or of another class than {like.name}: {summary(wrong)}; get the file"
             " again, or name another --like"
         )
-    save_base(base, out, torch.float16)
+    save_base(base, out)
 
 
 def _converted(name: str, model: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
