@@ -12,7 +12,17 @@ from pathlib import Path
 from .errors import InputError
 from .models.catalogue import CATALOGUE
 from .models.install import Consent, Convert, Wish, add_local, add_offer
-from .models.library import COMMERCIAL, Model, installed, models_folder, problems, remove, require
+from .models.library import (
+    COMMERCIAL,
+    Model,
+    installed,
+    models_folder,
+    partial_home,
+    problems,
+    remove,
+    require,
+    unfinished,
+)
 from .models.offers import Offer, offer
 from .progress_bar import MODES, listener_for
 
@@ -89,6 +99,8 @@ def list_models(options: argparse.Namespace) -> None:
     rows += [(m.name, m.kind, _gb(m.size), m.commercial, m.licence, _main_digest(m)) for m in models]
     print(f"{len(models)} installed in {folder}")
     print("\n".join(_table(rows)) if models else "none; `id3d models add NAME` gets one")
+    if unfinished(folder):
+        print(f"\nunfinished: {', '.join(unfinished(folder))}; add again to go on, or remove")
     if more:
         print("\nknown, not installed")
         print("\n".join(_table([(k.name, k.hub_id, k.commercial, k.licence) for k in more])))
@@ -126,10 +138,13 @@ def check_models(options: argparse.Namespace) -> int:
 def remove_model(options: argparse.Namespace) -> None:
     """`id3d models remove`."""
     folder = models_folder(options.folder)
-    model = require(options.name, folder)
-    _ask(f"Delete {folder / model.name}, {_gb(model.size)}?", options.yes)
-    remove(model, folder)
-    print(f"{model.name} is gone")
+    if options.name in unfinished(folder):
+        home = partial_home(options.name, folder)
+    else:
+        home = folder / require(options.name, folder).name
+    _ask(f"Delete {home}?", options.yes)
+    remove(home)
+    print(f"{home} is gone")
 
 
 def assemble_prior(options: argparse.Namespace) -> None:

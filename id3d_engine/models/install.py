@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..job import Listener, Progress, silent
 from .catalogue import known_file
 from .download import fetch
-from .library import COMMERCIAL, MANIFEST, Model, check_name, describe
+from .library import COMMERCIAL, MANIFEST, Model, check_name, describe, partial_home
 from .offers import Offer
 from .pickles import PICKLES, conversion_command
 from .pipeline import PRIOR_FILES, check_unet, few, select
@@ -59,7 +59,7 @@ def add_offer(offer: Offer, folder: Path, wish: Wish, consent: Consent, listener
         Id3dError: the connection was lost; the same call goes on from there.
     """
     name = _free_name(wish.name or offer.name, folder)
-    staging = _staging(name, folder)
+    staging = partial_home(name, folder)
     waiting = [f for f in offer.files if not _is_converted(staging / f.path)]
     left = sum((f.size or 0) - _have(staging / f.path) for f in waiting)
     unknown = any(f.size is None and not (staging / f.path).is_file() for f in waiting)
@@ -115,7 +115,7 @@ def add_local(path: Path, folder: Path, wish: Wish) -> Model:
         wish.name or (entry.name if entry else path.stem if path.is_file() else path.name), folder
     )
     home = path if path.is_dir() else path.parent
-    staging = _staging(name, folder)
+    staging = partial_home(name, folder)
     shutil.rmtree(staging, ignore_errors=True)
     _check_room(sum((home / source).stat().st_size for source in files.values()), folder)
     try:
@@ -247,10 +247,6 @@ def _free_name(name: str, folder: Path) -> str:
             " --name"
         )
     return name
-
-
-def _staging(name: str, folder: Path) -> Path:
-    return folder / f".{name}.partial"
 
 
 def _check_room(needed: int, folder: Path) -> None:

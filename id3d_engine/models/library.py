@@ -187,11 +187,21 @@ def problems(model: Model, folder: Path) -> list[str]:
     return found
 
 
-def remove(model: Model, folder: Path) -> None:
+def unfinished(folder: Path) -> list[str]:
+    """Names of the models whose download was not finished."""
+    return sorted(path.name[1:].removesuffix(".partial") for path in folder.glob(".*.partial"))
+
+
+def partial_home(name: str, folder: Path) -> Path:
+    """Where a model is gathered before it is installed."""
+    return folder / f".{name}.partial"
+
+
+def remove(home: Path) -> None:
     """Delete a model's folder; it disappears at once, even if deleting takes long or is stopped."""
-    doomed = folder / f".{model.name}.removed"
+    doomed = home.with_name(f".{home.name}.removed")
     shutil.rmtree(doomed, ignore_errors=True)
-    (folder / model.name).rename(doomed)
+    home.rename(doomed)
     shutil.rmtree(doomed)
 
 

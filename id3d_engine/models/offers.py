@@ -76,7 +76,8 @@ def offer(what: str, *, revision: str | None = None, sha256: str = "") -> Offer:
     entry = known(what)
     if entry is None and is_address(what):
         return _one_address(what, sha256) if PurePosixPath(urlsplit(what).path).suffix else _mirror(what)
-    if entry is None and not is_hub_id(what):
+    mistyped = what.count("/") == 1 and PurePosixPath(what).suffix in (".safetensors", *PICKLES)
+    if entry is None and (mistyped or not is_hub_id(what)):
         raise InputError(
             f"there is nothing called {what!r}: give a folder, a .safetensors file, an address, a hub id"
             " 'user/name', or a name that `id3d models list` shows"

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from ..errors import InputError
 from ..expressions import EXPRESSION_NAMES
 from ..models.library import sha256
+from ..models.pipeline import check_pipeline
 from .adapters import Adapter, AdapterSizes
 from .base import UNet
 from .layout import differences, shapes, summary
@@ -139,7 +140,12 @@ def read_adapter_config(folder: Path, domain: str) -> AdapterConfig:
     """
     path = Path(folder) / f"{check_domain(domain)}.json"
     if not path.is_file():
-        raise InputError(f"{folder} has no {path.name}: train or copy a {domain} adapter into this folder")
+        if (Path(folder) / "unet").is_dir():
+            check_pipeline(Path(folder))
+        raise InputError(
+            f"{folder} has no {path.name}: train or copy a {domain} adapter into this folder, or make a prior"
+            " of a base with `id3d models assemble`"
+        )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -3,7 +3,7 @@
     assemble("normal-adapted-sd1.5", "sd1.5", Path("my.prior"), faceid=Path("faceid.safetensors"))
     prior = Prior.load("my.prior", "geometry")
 
-The folder holds adapter files alone, some 80 to 150 MB a domain; their JSON names the bases, and the
+The folder holds adapter files alone, some 80 to 135 MB a domain; their JSON names the bases, and the
 sha256 of each base's UNet is checked whenever the prior is loaded. Without FaceID the adapters add
 nothing, bit for bit: identity then comes from the start head, by the starter's regressor and dlib,
 which is free for any use. With FaceID the identity is ArcFace's, for research only.
@@ -14,13 +14,16 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from ..errors import InputError
 from ..models.library import find, models_folder, sha256
 from .adapter_files import STRONG, UNET_FILE, AdapterConfig, save_adapter
 from .adapters import Adapter, AdapterSizes
 from .base import load_base
 from .faceid import ENCODER, adapter_of, read_faceid
-from .locate import locate
+from .locate import STARTER_FOLDER, locate
 from .noise import NoiseSchedule
 from .prompts import DOMAINS
 from .start import MEASURED_FILE, START_FILE
@@ -53,41 +56,51 @@ def assemble(
     if out.exists():
         raise InputError(f"{out} exists already: give another --out, or remove it first")
     tensors = None if faceid is None else read_faceid(_faceid_file(faceid, models))
-    # Found before minutes are spent on the first.
-    homes = {domain: locate(name, models) for domain, name in zip(DOMAINS, (geometry, albedo), strict=True)}
+    bases = dict(zip(DOMAINS, (geometry, albedo), strict=True))
+    homes = {domain: locate(name, models) for domain, name in bases.items()}  # before minutes are spent
     unfinished = out.with_name(out.name + ".partial")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         for domain, home in homes.items():
-            base = load_base(home)
-            if tensors is None:
-                adapter, updates = Adapter(base.unet, AdapterSizes(FREE_DIMENSION)), None
-            else:
-                adapter, updates = adapter_of(base.unet, tensors)
-            sizes = adapter.sizes
-            config = AdapterConfig(
-                domain,
-                FREE_ENCODER if tensors is None else ENCODER,
-                sizes.identity_dimension,
-                base=_reference(home, models),
-                base_sha256=sha256(home / UNET_FILE),
-                identity_tokens=sizes.identity_tokens,
-                resolution=base.unet.config.sample_size * 2 ** (len(base.vae.config.block_out_channels) - 1),
-                prediction=NoiseSchedule.of(base.scheduler).prediction,
-                rank=sizes.rank,
-                projector_width=sizes.projector_width,
-                lambda_id=lambda_id,
-                expressions=(),
-                advice=STRONG,
-                training={} if faceid is None else {"identity": Path(faceid).name},
-            )
+            adapter, updates, config = _domain(domain, home, tensors)
+            config.base = _reference(bases[domain])
+            config.lambda_id = lambda_id
+            config.training = {} if faceid is None else {"identity": Path(faceid).name}
             save_adapter(adapter, config, unfinished, updates=updates)
         if tensors is None:
             for name in (START_FILE, MEASURED_FILE):
-                shutil.copyfile(locate("starter") / name, unfinished / name)
+                shutil.copyfile(STARTER_FOLDER / name, unfinished / name)
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _domain(
+    domain: str, home: Path, tensors: dict[str, Tensor] | None
+) -> tuple[Adapter, dict[str, Tensor], AdapterConfig]:
+    """One domain's adapter, the updates of its base, and what is known of both."""
+    base = load_base(home, torch.float16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for what is fresh, so that equal parts make equal files
+        updates: dict[str, Tensor] = {}
+        if tensors is None:
+            adapter = Adapter(base.unet, AdapterSizes(FREE_DIMENSION))
+        else:
+            adapter, updates = adapter_of(base.unet, tensors)
+    config = AdapterConfig(
+        domain,
+        FREE_ENCODER if tensors is None else ENCODER,
+        adapter.sizes.identity_dimension,
+        base_sha256=sha256(home / UNET_FILE),
+        identity_tokens=adapter.sizes.identity_tokens,
+        resolution=base.unet.config.sample_size * 2 ** (len(base.vae.config.block_out_channels) - 1),
+        prediction=NoiseSchedule.of(base.scheduler).prediction,
+        rank=adapter.sizes.rank,
+        projector_width=adapter.sizes.projector_width,
+        expressions=(),
+        advice=STRONG,
+    )
+    return adapter, updates, config
 
 
 def _faceid_file(what: str | Path, models: Path | None) -> Path:
@@ -103,6 +116,6 @@ def _faceid_file(what: str | Path, models: Path | None) -> Path:
     return folder / model.name / model.files[0].path
 
 
-def _reference(home: Path, models: Path | None) -> str:
-    """How the adapter names its base: an installed model by name, so that it can move; else a folder."""
-    return home.name if home.parent == models_folder(models) else str(home.resolve())
+def _reference(name: str) -> str:
+    """How the adapter names its base: a folder by its whole path, anything else as the user does."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name

@@ -97,6 +97,19 @@ def test_list_check_and_remove(run: Run, models: Path, base_folder: Path) -> Non
     assert list(models.iterdir()) == []
 
 
+def test_an_unfinished_download_is_listed_and_can_be_removed(
+    run: Run, hub, models: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.publish("user/tiny", base_folder)
+    hub.cut = 200_000
+    monkeypatch.setattr("id3d_engine.models.download._ATTEMPTS", 0)
+    code, _, err = run("add", "user/tiny", "--yes")
+    assert (code, "run the same command again to go on from there" in err) == (1, True)
+    assert "unfinished: tiny; add again to go on, or remove" in run("list")[1]
+    assert run("remove", "tiny", "--yes")[0] == 0
+    assert list(models.iterdir()) == []
+
+
 def test_folder_comes_before_the_variable(run: Run, models: Path, base_folder: Path, tmp_path: Path) -> None:
     assert run("add", base_folder, "--folder", tmp_path / "own")[0] == 0
     assert (tmp_path / "own" / "tiny-base" / "model.json").is_file()

@@ -140,6 +140,10 @@ def test_other_models_are_refused_before_anything_is_fetched(hub, models: Path, 
         offer("nobody/nothing")
     with pytest.raises(InputError, match="there is nothing called 'sdxl'"):
         offer("sdxl")
+    with pytest.raises(
+        InputError, match=r"there is nothing called 'folder/typo\.safetensors': give a folder"
+    ):
+        offer("folder/typo.safetensors")
     hub.publish("user/paint", pipeline)
     config = json.loads(hub.files["user/paint/unet/config.json"])
     hub.files["user/paint/unet/config.json"] = json.dumps({**config, "in_channels": 9}).encode()

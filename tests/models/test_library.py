@@ -17,6 +17,7 @@ from id3d_engine.models.library import (
     problems,
     remove,
     require,
+    unfinished,
 )
 
 
@@ -47,6 +48,7 @@ def test_models_are_found_by_name_and_by_source(folder: Path) -> None:
 def test_unfinished_models_are_not_listed(folder: Path) -> None:
     (folder / "a").rename(folder / ".a.partial")
     assert [model.name for model in installed(folder)] == ["b"]
+    assert unfinished(folder) == ["a"]
 
 
 def test_every_damage_is_named(folder: Path) -> None:
@@ -63,7 +65,7 @@ def test_every_damage_is_named(folder: Path) -> None:
 
 
 def test_removing_takes_one_model(folder: Path) -> None:
-    remove(require("a", folder), folder)
+    remove(folder / "a")
     assert [path.name for path in folder.iterdir()] == ["b"]
 
 

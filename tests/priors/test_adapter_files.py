@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,14 @@ def test_config_says_what_a_pixel_means() -> None:
     assert dataclasses.asdict(AdapterConfig("geometry", "dlib", 128))["schema"] == 1
     with pytest.raises(InputError, match="unknown prior domain 'depth'"):
         AdapterConfig("depth", "dlib", 128)
+
+
+def test_a_model_that_is_no_prior_is_told_what_it_is(prior_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(prior_folder, folder, ignore=shutil.ignore_patterns("geometry.*", "albedo.*"))
+    with pytest.raises(InputError, match="or make a prior of a base with `id3d models assemble`"):
+        read_adapter_config(folder, "geometry")
+    (folder / "text_encoder_2").mkdir()
+    (folder / "text_encoder_2" / "config.json").touch()
+    with pytest.raises(InputError, match="model is a Stable Diffusion XL model, which is not supported"):
+        read_adapter_config(folder, "geometry")

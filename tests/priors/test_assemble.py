@@ -60,6 +60,9 @@ def test_without_faceid_the_start_head_carries_the_identity_for_any_use(bases: P
     assert load_start(tmp_path / "prior") is not None
     assert load_start(tmp_path / "prior", measured=True) is not None
     assert not (tmp_path / "prior" / "unet").exists()
+    assemble("normals", "plain", tmp_path / "again")
+    for path in (tmp_path / "prior").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
 def test_faceid_is_heard_in_both_domains_and_its_updates_are_added_to_the_base(

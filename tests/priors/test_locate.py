@@ -8,6 +8,7 @@ import pytest
 from id3d_engine.errors import InputError
 from id3d_engine.models.install import Wish, add_local
 from id3d_engine.priors.locate import locate
+from id3d_engine.priors.prior import Prior
 
 COMMIT = "4e63672c03103b6c636b8fb4119ba982469b2955"
 
@@ -39,6 +40,7 @@ def test_an_installed_model_is_found_by_name_and_a_folder_comes_first(
     add_local(prior_folder, tmp_path / "models", Wish("mine"))
     assert locate("mine") == tmp_path / "models" / "mine"
     assert locate(prior_folder) == prior_folder
+    Prior.load("mine", "geometry")
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
     assert locate("mine") == Path("mine")
