@@ -230,6 +230,7 @@ def train(options: argparse.Namespace) -> None:
     """`id3d train`: stopped and called again, it goes on where it was."""
     if (options.dataset is None) == (options.scans is None):
         raise InputError("name a dataset to train on, or a folder of --scans")
+    from .priors.parallel import join_processes
     from .priors.train import TrainingConfig
     from .priors.train import train as run
 
@@ -264,20 +265,19 @@ def train(options: argparse.Namespace) -> None:
             listener=listener,
             cancel=cancel,
         )
-    _say(f"{options.out} is a prior now: use it with --prior {options.out}")
+    if join_processes().is_main_process:
+        _say(f"{options.out} is a prior now: use it with --prior {options.out}")
 
 
 def _rendered(scans: Path, base: str | None, out: Path, how: dict[str, Any]) -> str:
     """The dataset that the scans give for a base, beside the checkpoints; made by the first process."""
-    from accelerate import PartialState
-
-    from .priors.parallel import PATIENCE
+    from .priors.parallel import join_processes
     from .priors.train import image_size_of
     from .scans import FOR_SCANS
 
     folder = out.with_name(out.name + ".work") / "dataset"
     config = FOR_SCANS if base is None else replace(FOR_SCANS, image_size=image_size_of(base))
-    with PartialState(timeout=PATIENCE).main_process_first():
+    with join_processes().main_process_first():
         _scanned(scans, folder, config, how)
     return str(folder)
 

@@ -12,11 +12,17 @@ import torch
 import trimesh
 from PIL import Image
 
+from id3d_engine import scans
 from id3d_engine.assets.photo import head_material
 from id3d_engine.assets.sampler import sample_asset
+from id3d_engine.cli import main
 from id3d_engine.errors import InputError
+from id3d_engine.priors.adapter_files import read_adapter_config
 from id3d_engine.priors.dataset import DatasetConfig, claim
+from id3d_engine.priors.locate import STARTER_FOLDER
+from id3d_engine.priors.prompts import DOMAINS
 from id3d_engine.priors.shards import decode_pngs, read_shards
+from id3d_engine.priors.start import START_FILE
 from id3d_engine.scans import FOR_SCANS, Scans, scanned_dataset
 from id3d_engine.template import load_template
 
@@ -84,6 +90,26 @@ def test_scans_become_shards(folder, tmp_path) -> None:
     assert scanned_dataset(folder, tmp_path, SMALL)[0][0].stat().st_mtime_ns == before
     with pytest.raises(InputError, match="other settings"):
         claim(tmp_path, replace(SMALL, subjects=1, source=""))
+
+
+def test_scans_become_adapters_in_one_command(folder, tiny_prior, tmp_path, monkeypatch) -> None:
+    out = tmp_path / "prior"
+    monkeypatch.setattr(scans, "FOR_SCANS", replace(SMALL, image_size=256))  # the base wants 64 px
+    where = ["--scans", folder, "--base", tiny_prior, "--out", out]
+    arguments = ["train", *where, "--steps", 2, "--batch", 2, "--rank", 2, "--progress", "none"]
+    assert main([str(x) for x in arguments]) == 0
+    assert read_adapter_config(out, "geometry").base == str(tiny_prior)
+    assert (out / START_FILE).read_bytes() == (STARTER_FOLDER / START_FILE).read_bytes()
+    card = (out / "card.md").read_text()
+    assert "renders of scans of people" in card and "the packaged starter's regressor" in card
+    assert "the scans' owner's choice for the adapters" in card
+    pictures = sorted(path.name for path in (tmp_path / "prior.work").glob("*.png"))
+    assert pictures == [f"samples-{d}-000002.png" for d in sorted(DOMAINS)]
+
+
+def test_a_dataset_or_scans(tmp_path, capsys) -> None:
+    assert main(["train", "--out", str(tmp_path / "prior")]) == 2
+    assert "name a dataset to train on, or a folder of --scans" in capsys.readouterr().err
 
 
 def test_datasets_of_before_go_on(tmp_path) -> None:

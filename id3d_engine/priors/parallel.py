@@ -1,4 +1,4 @@
-"""Several processes, one training, as `accelerate launch` or `torchrun` start them.
+"""Several processes, one training, as `accelerate launch` (GPUs) or `torchrun` (CPUs too) start them.
 
 Every process begins with the same weights and takes the same steps, on gradients that are averaged
 over all: a step of two processes is a step of one with twice the batch. Torch's
@@ -8,13 +8,14 @@ and DDP could only follow by holding the activations of all passes at once.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedType, InitProcessGroupKwargs
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType
 from torch import nn
 
 from ..device import mixed_precision
@@ -25,8 +26,18 @@ from .base import UNet
 PATIENCE = timedelta(days=2)
 
 
+def join_processes() -> PartialState:
+    """Meet the other processes, if there are any; called again it answers the same."""
+    return PartialState(cpu=_on_cpu(), timeout=PATIENCE)
+
+
+def _on_cpu() -> bool:
+    # Accelerate has to be told that processes without GPUs belong together.
+    return "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
+
+
 def start_processes(precision: str) -> Accelerator:
-    """Join the other processes, if there are any.
+    """Join the other processes, if there are any, to train with them.
 
     Args:
         precision: "auto", "no", "bf16" or "fp16", see `device.mixed_precision`.
@@ -34,9 +45,9 @@ def start_processes(precision: str) -> Accelerator:
     Raises:
         InputError: the precision is unknown, or accelerate is configured for another kind of work.
     """
-    accelerator = Accelerator(
-        mixed_precision=mixed_precision(precision), kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)]
-    )
+    chosen = mixed_precision(precision)
+    join_processes()
+    accelerator = Accelerator(mixed_precision=chosen, cpu=_on_cpu())
     if accelerator.distributed_type in (
         DistributedType.FSDP,
         DistributedType.DEEPSPEED,

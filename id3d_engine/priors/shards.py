@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -87,7 +87,8 @@ def shard_addresses(dataset: str | Path) -> list[str]:
         MissingDependency: a pattern is given and `webdataset` is not installed.
     """
     if _is_address(dataset):
-        return list(_webdataset().shardlists.expand_urls(str(dataset)))
+        expand, _ = _webdataset()
+        return list(expand(str(dataset)))
     shards = [str(path) for path in find_shards(Path(dataset))]
     if not shards:
         raise InputError(f"{dataset} has no shards: run `id3d dataset` first or check the folder")
@@ -100,22 +101,26 @@ def open_shard(shard: str | Path) -> IO[bytes]:
     Raises:
         MissingDependency: it is an address and `webdataset` is not installed.
     """
-    return _webdataset().gopen.gopen(str(shard)) if _is_address(shard) else open(shard, "rb")
+    if not _is_address(shard):
+        return open(shard, "rb")
+    _, gopen = _webdataset()
+    return gopen(str(shard))
 
 
 def _is_address(place: str | Path) -> bool:
     return isinstance(place, str) and ("://" in place or place.startswith("pipe:"))
 
 
-def _webdataset() -> Any:
+def _webdataset() -> tuple[Callable[[str], list[str]], Callable[[str], IO[bytes]]]:
+    """What lists the addresses of a pattern, and what opens one."""
     try:
-        import webdataset.gopen
-        import webdataset.shardlists
+        from webdataset.gopen import gopen
+        from webdataset.shardlists import expand_urls
     except ImportError as error:
         raise MissingDependency(
             "shards at an address need the package webdataset: pip install 'id3d-engine[train]'"
         ) from error
-    return webdataset
+    return expand_urls, gopen
 
 
 def _grouped(shard: str | Path) -> Iterator[dict[str, bytes]]:

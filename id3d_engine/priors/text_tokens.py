@@ -30,7 +30,7 @@ class TextTokens:
         device = self.encoder.device
         if not self.frozen:
             return self.encoder(self.texts[rows].to(device))[0]
-        return torch.stack([self._of(row) for row in rows.tolist()]).to(device).float()
+        return torch.stack([self._of(row).float() for row in rows.tolist()]).to(device)
 
     @torch.no_grad()
     def _of(self, row: int) -> Tensor:

@@ -7,8 +7,10 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from id3d_engine import job as jobs
@@ -141,11 +143,12 @@ def test_stopped_and_killed_it_ends_with_the_same_tensors(
 
 
 def test_a_given_base_stays_as_it_is(
-    trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path, monkeypatch
+    trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(training_result, "write_grid", lambda *_, **__: None)
     before, out = tensors(trained), tmp_path / "adapters"
     train(dataset_folder, out, config, base=str(trained))
+    picture = np.asarray(Image.open(out.with_name("adapters.work") / "samples-albedo-000003.png"))
+    assert picture.shape == (2 * 64, 4 * 64, 3) and picture[64:].std() > 2  # drawn above, the data below
     assert same(tensors(trained), before)
     assert not (out / "unet").exists()
     config_file = read_adapter_config(out, "albedo")
