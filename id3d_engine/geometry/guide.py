@@ -70,7 +70,7 @@ class PriorGuide:
         denoising_steps: DDIM steps (refined).
         guidance: s of `guidance.asked_change`; in the plain form of out_un + s (out_c - out_un).
         generic: How far to follow the prior's view of heads at large (refined).
-        fit_size: Pixels of the inner steps' renders; plain needs the prior's own size.
+        fit_size: Pixels of the inner steps' renders, at most the prior's; plain needs the prior's own size.
         mask_weight: Of the silhouettes' squared error, beside that of the normals.
         quick, quick_rounds: What reads renders in the autoencoder's place in so many first rounds (plain).
 
@@ -94,8 +94,8 @@ class PriorGuide:
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise InputError(f"unknown form of distillation {self.form!r}: choose {' or '.join(FORMS)}")
-        if self.form == "plain":
-            object.__setattr__(self, "fit_size", self.prior.image_size)
+        largest = self.prior.image_size
+        object.__setattr__(self, "fit_size", largest if self.form == "plain" else min(self.fit_size, largest))
 
     @property
     def image_size(self) -> int:

@@ -96,6 +96,10 @@ def test_plain_reads_renders_by_the_quick_encoder_in_its_first_rounds(prior):
     torch.testing.assert_close(pulls[2], pulls[3])
 
 
+def test_renders_are_no_larger_than_the_priors_images(prior):
+    assert replace(guide(prior, "refined"), fit_size=128).fit_size == 32
+
+
 def test_an_unknown_form_is_refused(prior):
     with pytest.raises(InputError, match="choose refined or plain"):
         guide(prior, "fancy")
