@@ -21,6 +21,7 @@ from .pickles import PICKLES
 from .pipeline import select
 
 _TIMEOUT_S = 30.0
+_FILES = (".safetensors", *PICKLES)
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ def offer(what: str, *, revision: str | None = None, sha256: str = "") -> Offer:
     """
     entry = known(what)
     if entry is None and is_address(what):
-        return _one_address(what, sha256) if PurePosixPath(urlsplit(what).path).suffix else _mirror(what)
-    mistyped = what.count("/") == 1 and PurePosixPath(what).suffix in (".safetensors", *PICKLES)
+        is_file = PurePosixPath(urlsplit(what).path).suffix in _FILES
+        return _one_address(what, sha256) if is_file else _mirror(what)
+    mistyped = what.count("/") == 1 and PurePosixPath(what).suffix in _FILES
     if entry is None and (mistyped or not is_hub_id(what)):
         raise InputError(
             f"there is nothing called {what!r}: give a folder, a .safetensors file, an address, a hub id"
@@ -152,10 +154,6 @@ def _one_address(url: str, sha256: str) -> Offer:
     if file.suffix in PICKLES:
         raise InputError(
             f"{url} is a pickle, which is never opened: download it, convert it to safetensors, add that"
-        )
-    if file.suffix != ".safetensors":
-        raise InputError(
-            f"{url} is neither a .safetensors file nor a model's folder on a mirror: check the address"
         )
     length = _ask("head", url).headers.get("Content-Length", "")
     size = int(length) if length.isdigit() else None

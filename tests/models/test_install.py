@@ -213,9 +213,9 @@ def test_faceid_from_the_catalogue_is_verified_converted_and_keeps_its_licence(
 def test_a_models_folder_on_any_web_server_is_a_mirror(
     hub, models: Path, pipeline: Path, tmp_path: Path
 ) -> None:
-    original = add_local(pipeline, models, Wish(licence="ours", commercial="yes"))
+    original = add_local(pipeline, models, Wish("sd1.5", licence="ours", commercial="yes"))
     hub.publish("studio/models", models)
-    url = f"{hub.url}/studio/models/tiny"
+    url = f"{hub.url}/studio/models/sd1.5"
     copy = add_offer(offer(url), tmp_path / "elsewhere", Wish(), agree)
     assert copy == original
     assert problems(copy, tmp_path / "elsewhere") == []
