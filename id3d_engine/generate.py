@@ -28,6 +28,7 @@ from .stages import (
     colour,
     describe,
     find_identity,
+    find_start,
     finish,
     shape,
     textures,
@@ -106,7 +107,6 @@ def generate(
     from .config import label, settings_of
     from .device import pick
     from .geometry.unwrap import load_xatlas
-    from .priors.start import find_start
     from .template import load_template
 
     out = Path(out)
@@ -119,7 +119,7 @@ def generate(
     settings = settings_of(preset, prior)
     notes: list[str] = []
     person = find_identity(photos, identity, prior, notes.append)
-    start = find_start(prior, person, template)
+    start = find_start(photos, person, prior, template, notes.append)
     names = tuple(e.name for e in cast)
     request = Request(person.sha256(), person.encoder, text, str(prior), label(preset), names, topology, seed)
     work = working_folder(out, request, resume)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .geometry.fields import StartHead
     from .geometry.sculpt import Sculpture
     from .identity import Identity
+    from .priors.start import HeadStart
     from .template import HeadTemplate
 
 Offsets = dict[str, NDArray[np.float32]]
@@ -91,6 +92,37 @@ def find_identity(
             f"make it again from the photos with --encoder {wanted}"
         )
     return person
+
+
+def find_start(
+    photos: Sequence[Path | str] | None,
+    person: Identity,
+    prior: str | Path,
+    template: HeadTemplate,
+    note: Callable[[str], None],
+) -> HeadStart:
+    """The head that optimisation starts from, by the prior's regressor.
+
+    A regressor may know another encoder than the adapters do (FaceID's is ArcFace, the shipped one's dlib):
+    then it reads the photos by its own. Without photos the start is the average head.
+    """
+    from .identity import identify
+    from .priors.locate import locate
+    from .priors.start import average_start, load_start, start_of
+
+    folder = locate(prior)
+    regressor = load_start(folder)
+    if regressor is None:
+        return average_start(template)
+    if regressor.encoder != person.encoder:
+        if not photos:
+            note(
+                f"the work starts from the average head: the start regressor reads {regressor.encoder}"
+                f" identities, not {person.encoder}; give photos for a better start"
+            )
+            return average_start(template)
+        person = identify([Path(photo) for photo in photos], regressor.encoder, notes=note)
+    return start_of(folder, person, template)
 
 
 def working_folder(out: Path, request: Any, resume: bool) -> Path:
@@ -228,7 +260,9 @@ def textures(maps: Maps) -> dict[str, NDArray]:
 def describe(request: Any, task: Task, **more: Any) -> dict[str, Any]:
     """What `head.json` says of the head's making; never a photo or its path."""
     from .head import sha256_of
+    from .priors.adapter_files import read_adapter_config
     from .priors.locate import locate
+    from .priors.prompts import DOMAINS
 
     home = locate(task.prior)
     files = {path.relative_to(home).as_posix(): sha256_of(path) for path in home.rglob("*.safetensors")}
@@ -236,6 +270,7 @@ def describe(request: Any, task: Task, **more: Any) -> dict[str, Any]:
         **asdict(request),
         "device": task.device.type,
         "prior_files": dict(sorted(files.items())),
+        "prior_bases": {domain: read_adapter_config(home, domain).base_sha256 for domain in DOMAINS},
         **more,
     }
     return {

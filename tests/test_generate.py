@@ -22,8 +22,11 @@ from id3d_engine.config import Preset
 from id3d_engine.errors import Cancelled, InputError, MissingDependency
 from id3d_engine.expressions import ARKIT_NAMES
 from id3d_engine.head import Head, validate
-from id3d_engine.identity import Identity
-from id3d_engine.stages import find_identity
+from id3d_engine.identity import Identity, identify
+from id3d_engine.priors.locate import locate
+from id3d_engine.priors.start import start_of
+from id3d_engine.stages import find_identity, find_start
+from id3d_engine.template import load_template
 
 PORTRAIT = Path(__file__).parent.parent / "examples" / "portrait.jpg"
 CAST = ("smile", "eyes_closed")
@@ -112,6 +115,8 @@ def test_it_says_where_it_comes_from_and_nothing_of_the_photo(
     assert provenance["preset"].startswith("custom-")
     assert provenance["expressions"] == list(CAST)
     assert "unet/diffusion_pytorch_model.safetensors" in provenance["prior_files"]
+    unet = provenance["prior_files"]["unet/diffusion_pytorch_model.safetensors"]
+    assert provenance["prior_bases"] == {"geometry": unet, "albedo": unet}
     assert set(manifest["timings_s"]) == {"sculpt", "wrap", "polish", "paint"}
     assert manifest["notes"] == []
     assert Identity.load(made.folder / "identity.safetensors").sha256() == someone().sha256()
@@ -190,6 +195,17 @@ def test_unusable_requests_are_refused_and_leave_nothing(
 def test_photos_become_the_identity_that_the_prior_wants(tiny_prior: Path) -> None:
     person = find_identity([PORTRAIT], None, tiny_prior, lambda sentence: None)
     assert (person.encoder, person.embedding.shape) == ("dlib", (128,))
+
+
+def test_a_start_regressor_reads_photos_by_its_own_encoder() -> None:
+    template, notes = load_template(), list[str]()
+    own = identify([PORTRAIT])
+    wanted = start_of(locate("starter"), own, template)
+    from_photos = find_start([PORTRAIT], someone("arcface"), "starter", template, notes.append)
+    assert np.array_equal(from_photos.neutral, wanted.neutral) and not notes
+    without = find_start(None, someone("arcface"), "starter", template, notes.append)
+    assert np.array_equal(without.skin, template.vertices)
+    assert "starts from the average head" in notes[0] and "give photos" in notes[0]
 
 
 def test_functions_stay_functions_whatever_is_imported_first() -> None:

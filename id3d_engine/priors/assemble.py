@@ -4,9 +4,9 @@
     prior = Prior.load("my.prior", "geometry")
 
 The folder holds adapter files alone, some 80 to 135 MB a domain; their JSON names the bases, and the
-sha256 of each base's UNet is checked whenever the prior is loaded. Without FaceID the adapters add
-nothing, bit for bit: identity then comes from the start head, by the starter's regressor and dlib,
-which is free for any use. With FaceID the identity is ArcFace's, for research only.
+sha256 of each base's UNet is checked whenever the prior is loaded. The start head is the starter's, from
+dlib's reading of the photos. Without FaceID the adapters add nothing, bit for bit, and all identity comes
+from that start, free for any use. With FaceID the priors hear ArcFace's, for research only.
 """
 
 from __future__ import annotations
@@ -67,9 +67,8 @@ def assemble(
             config.lambda_id = lambda_id
             config.training = {} if faceid is None else {"identity": Path(faceid).name}
             save_adapter(adapter, config, unfinished, updates=updates)
-        if tensors is None:
-            for name in (START_FILE, MEASURED_FILE):
-                shutil.copyfile(STARTER_FOLDER / name, unfinished / name)
+        for name in (START_FILE, MEASURED_FILE):
+            shutil.copyfile(STARTER_FOLDER / name, unfinished / name)
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

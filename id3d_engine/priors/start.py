@@ -303,18 +303,20 @@ def load_start(folder: Path, *, measured: bool = False) -> StartRegressor | None
         raise InputError(f"{path} is no start regressor ({error}): copy the prior's folder again") from error
 
 
-def find_start(prior: str | Path, person: Identity, template: HeadTemplate) -> HeadStart:
+def average_start(template: HeadTemplate) -> HeadStart:
+    """The mean head."""
+    return start_head(template, np.zeros(len(template.basis), np.float32), AppearanceParameters())
+
+
+def start_of(folder: Path, person: Identity, template: HeadTemplate) -> HeadStart:
     """The start head that a prior's folder gives an identity; the mean head if it has no regressor.
 
     Raises:
-        InputError: the prior is nowhere, or its regressor wants another embedding.
+        InputError: the folder's regressor wants another embedding.
     """
-    from .locate import locate
-
-    folder = locate(prior)
     plain, measured = load_start(folder), load_start(folder, measured=True)
     if plain is None:
-        return start_head(template, np.zeros(len(template.basis), np.float32), AppearanceParameters())
+        return average_start(template)
     if person.measures is None or measured is None:
         return plain.head(person.embedding, template)
     shape = measured.shape(np.concatenate([person.embedding, person.measures]))

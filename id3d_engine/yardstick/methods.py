@@ -43,10 +43,10 @@ from ..priors.start import (
     MEASURED_FILE,
     HeadStart,
     StartRegressor,
-    find_start,
     load_start,
     save_start,
     start_head,
+    start_of,
 )
 from ..priors.train_start import People, train_start
 from ..template import HeadTemplate, load_template
@@ -78,6 +78,7 @@ class Methods:
     def __init__(self, prior: str | Path, preset: str, dataset: Path | None, work: Path) -> None:
         self.prior, self.preset, self.dataset, self.work = prior, preset, dataset, work
         self.template: HeadTemplate = load_template()
+        self._home = locate(prior)
 
     def make(self, name: str, subject: Subject, out: Path) -> None:
         """One head, written to `out`.
@@ -92,9 +93,9 @@ class Methods:
             "average": lambda person: self._average,
             "nearest": lambda person: self._nearest(person.embedding),
             "ridge": lambda person: self._ridge.head(person.embedding, self.template),
-            "embedding": lambda person: find_start(self.prior, replace(person, measures=None), self.template),
-            "start": lambda person: find_start(self.prior, person, self.template),
-            "several": lambda person: find_start(self.prior, person, self.template),
+            "embedding": lambda person: start_of(self._home, replace(person, measures=None), self.template),
+            "start": lambda person: start_of(self._home, person, self.template),
+            "several": lambda person: start_of(self._home, person, self.template),
         }
         if name not in makers:
             raise InputError(f"unknown method {name!r}: choose {', '.join(METHODS)}")
@@ -122,7 +123,7 @@ class Methods:
             return folder
         unfinished = folder.with_name(f"{name}.tmp")
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(locate(self.prior), unfinished)
+        shutil.copytree(self._home, unfinished)
         for domain in DOMAINS:
             path = unfinished / f"{domain}.safetensors"
             tensors = load_file(path)

@@ -85,7 +85,8 @@ def test_faceid_is_heard_in_both_domains_and_its_updates_are_added_to_the_base(
         plain = load_base(bases / base_name).unet.get_submodule(path)
         down, up = (faceid[f"ip_adapter.0.to_q_lora.{part}.weight"] for part in ("down", "up"))
         assert torch.allclose(changed.to_q.weight, plain.to_q.weight + up @ down, atol=2e-3)
-    assert load_start(tmp_path / "prior") is None
+    start = load_start(tmp_path / "prior")
+    assert start is not None and start.encoder == "dlib"
 
 
 def test_portrait_by_its_name_and_a_base_by_its_folder(

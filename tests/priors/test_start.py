@@ -15,11 +15,11 @@ from id3d_engine.priors.start import (
     MEASURED_FILE,
     START_FILE,
     StartRegressor,
-    find_start,
     fit_start,
     kernel,
     load_start,
     save_start,
+    start_of,
 )
 from id3d_engine.template import load_template
 
@@ -157,7 +157,7 @@ def test_a_known_person_starts_as_their_own_head(known, tmp_path: Path) -> None:
     regressor, embeddings, assets = known
     template = load_template()
     save_start(regressor, tmp_path)
-    start = find_start(tmp_path, Identity(embeddings[2]), template)
+    start = start_of(tmp_path, Identity(embeddings[2]), template)
     assert start.skin.dtype == start.neutral.dtype == np.float32
     assert np.abs(start.skin - assets[2].skin).max() < 1e-3
     assert start.appearance.style == assets[2].appearance.style
@@ -177,12 +177,12 @@ def test_measures_count_where_the_person_has_them(known, tmp_path: Path) -> None
     save_start(replace(regressor, support=embeddings - 0.25, reading=reading), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([START_FILE, MEASURED_FILE])
     person = Identity(embeddings[2], measures=embeddings[4])
-    measured = find_start(tmp_path, person, template)
+    measured = start_of(tmp_path, person, template)
     assert np.abs(measured.skin - assets[4].skin).max() < 1e-3
-    unmeasured = find_start(tmp_path, replace(person, measures=None), template)
+    unmeasured = start_of(tmp_path, replace(person, measures=None), template)
     assert np.abs(unmeasured.skin - assets[2].skin).max() < 1e-3
     with pytest.raises(InputError, match="has 11 numbers but this prior wants 16"):
-        find_start(tmp_path, Identity(embeddings[2], measures=np.zeros(3, np.float32)), template)
+        start_of(tmp_path, Identity(embeddings[2], measures=np.zeros(3, np.float32)), template)
 
 
 def test_numbers_of_any_size_are_weighed_alike() -> None:
@@ -195,7 +195,7 @@ def test_numbers_of_any_size_are_weighed_alike() -> None:
 
 def test_without_a_regressor_it_is_the_mean_head(tmp_path: Path) -> None:
     template = load_template()
-    start = find_start(tmp_path, Identity(np.zeros(128, np.float32)), template)
+    start = start_of(tmp_path, Identity(np.zeros(128, np.float32)), template)
     assert np.array_equal(start.skin, template.vertices)
     assert start.appearance == AppearanceParameters()
     assert len(start.appearance.to_vector()) == len(VECTOR_NAMES)

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from id3d_engine.errors import InputError
 from id3d_engine.identity import Identity
-from id3d_engine.priors.start import find_start
+from id3d_engine.priors.start import start_of
 from id3d_engine.template import load_template
 from id3d_engine.yardstick.methods import SILENT, Methods
 from id3d_engine.yardstick.run import run
@@ -44,7 +44,7 @@ def test_silenced_branches(tmp_path: Path) -> None:
             assert (not value.any()) if named else np.array_equal(value, whole[key])
     rng = np.random.default_rng(0)
     one, other = (
-        find_start(tmp_path / "plain-sds", Identity(rng.normal(size=128)), load_template()).neutral
+        start_of(tmp_path / "plain-sds", Identity(rng.normal(size=128)), load_template()).neutral
         for _ in range(2)
     )
     assert np.array_equal(one, other)  # it starts from the average head, whoever it is
