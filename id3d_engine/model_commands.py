@@ -159,8 +159,8 @@ def assemble_prior(options: argparse.Namespace) -> None:
         lambda_id=options.lambda_id,
         models=options.folder,
     )
-    encoder = "dlib" if options.faceid is None else "arcface"
-    print(f"{options.out} is a prior for {encoder} identities now: use it with --prior {options.out}")
+    whose = "dlib identities" if options.faceid is None else "arcface identities, for research only,"
+    print(f"{options.out} is a prior for {whose} now: use it with --prior {options.out}")
 
 
 def _converter(like: str | None, folder: Path) -> Convert | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from id3d_engine.errors import InputError
 from id3d_engine.priors.base import Base, load_base, save_base
 from id3d_engine.priors.checkpoint import convert_checkpoint
+from id3d_engine.priors.noise import NoiseSchedule
 
 WIDTH, LAYERS = 16, 2
 RESNET = {
@@ -210,3 +212,34 @@ def test_partial_checkpoints_and_those_of_another_class_name_their_keys(
         original(make(second=True)[1], second=True),
         r"proj_in\.weight is \(8, 8\), likeFalse needs \(8, 8, 1, 1\)",
     )
+
+
+def test_pipelines_of_earlier_years_are_read_as_they_are(base: Base, tmp_path: Path) -> None:
+    # Other names for the autoencoder's attention, a stored buffer, another sampler's configuration.
+    torch.manual_seed(0)
+    published = make_base(base.tokenizer, second=False)
+    save_base(published, tmp_path, torch.float32)
+    vae, text = tmp_path / "vae" / "diffusion_pytorch_model.safetensors", tmp_path / "text_encoder"
+    names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    weights = load_file(vae)
+    for new, old in names.items():
+        weights = {
+            k.replace(f".{new}.", f".{old}.") if "attentions" in k else k: v for k, v in weights.items()
+        }
+    assert any("proj_attn" in key for key in weights)
+    save_file(weights, vae, metadata={"format": "pt"})
+    weights = load_file(text / "model.safetensors")
+    weights = {f"text_model.{key.removeprefix('text_model.')}": value for key, value in weights.items()}
+    weights["text_model.embeddings.position_ids"] = torch.arange(24)[None]
+    save_file(weights, text / "model.safetensors", metadata={"format": "pt"})
+    sampler = {
+        "_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1,
+        "beta_schedule": "scaled_linear", "skip_prk_steps": True, "clip_sample": False,
+    }  # fmt: skip
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(sampler))
+    found = load_base(tmp_path)
+    for name in ("unet", "vae", "text_encoder"):
+        want, have = (getattr(b, name).state_dict() for b in (published, found))
+        assert all(torch.equal(have[key], value) for key, value in want.items())
+    schedule = NoiseSchedule.of(found.scheduler)
+    assert (schedule.prediction, round(float(schedule.abar[-1]), 4)) == ("epsilon", 0.0047)
