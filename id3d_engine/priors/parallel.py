@@ -107,6 +107,7 @@ def shard_base(unet: UNet, accelerator: Accelerator) -> None:
 
     if accelerator.num_processes == 1:
         raise InputError("--shard-base splits the base among processes: start several with accelerate launch")
+    unet.to(accelerator.device)
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
         fully_shard(block, mesh=mesh)

@@ -31,7 +31,7 @@ from .adapter_files import UNET_FILE, load_adapter, sha256
 from .adapters import Adapter, AdapterSizes
 from .base import Base, load_base, set_latent_scale
 from .curves import Curve
-from .latents import check, encode_shards, open_encoded
+from .latents import Encoded, check, encode_shards, open_encoded
 from .locate import locate
 from .noise import NoiseSchedule
 from .parallel import AgreedCancel, shard_base, start_processes
@@ -117,38 +117,27 @@ def train(
     if config.shard_base and base is None:
         raise InputError("--shard-base splits a frozen base: give one with --base")
     processes = start_processes(config.precision)
+    first = processes.is_main_process
     cancel = cancel or threading.Event()
     if base is not None:
         config = replace(config, denoiser=replace(config.denoiser, train_base=False))
     shards, work = shard_addresses(dataset), out.with_name(out.name + ".work")
     with processes.main_process_first():
         claim(work, shards, config, base=base, begin=begin, photos=photos)
-    first = processes.is_main_process
-    alone = Job(work, seed=config.seed, listener=listener if first else silent, cancel=cancel, writes=first)
-    job = alone
-    if processes.num_processes > 1:
-        agreed = AgreedCancel(cancel, processes)
-        job = Job(work, seed=config.seed, listener=alone.listener, cancel=agreed, writes=first)
+    job = Job(
+        work,
+        seed=config.seed,
+        listener=listener if first else silent,
+        cancel=AgreedCancel(cancel, processes) if processes.num_processes > 1 else cancel,
+        writes=first,
+    )
     metrics: dict[str, float] = {}
     _seed(config.seed)
     if base is not None:
         parts = load_base(locate(base))
     else:
         parts = _trained_base(shards, config, begin, work, job, processes, metrics)
-    parts.vae.to(processes.device)
-    encode_shards(
-        shards,
-        work / "latents",
-        parts.vae,
-        alone,
-        image_size=image_size(parts),
-        dimension=config.sizes.identity_dimension,
-        share=(processes.process_index, processes.num_processes),
-    )
-    processes.wait_for_everyone()
-    # Training reads what was encoded and never looks at a picture again.
-    parts.vae.to("cpu")
-    encoded = open_encoded(work / "latents", len(shards))
+    encoded = _encoded(parts, shards, work, config, processes, job.listener, cancel)
     people, identity = encoded.people, encoded.identity()
     faces = None if photos is None else read_photos(photos, DlibEncoder())
     if faces is not None:
@@ -157,27 +146,18 @@ def train(
         metrics |= {"photo_faces": len(faces.embeddings), "photo_gap": round(float(away), 3)}
         identity = with_photo_gap(identity, people.records, gap)
     data = training_data(encoded, identity, parts.tokenizer)
-    # Anew, so that a run which finds its autoencoder finished draws the same adapters.
-    _seed(config.seed)
-    if begin is None:
-        adapters = {domain: Adapter(parts.unet, config.sizes) for domain in DOMAINS}
-        for adapter in adapters.values():
-            standardise_identity(adapter, data.identity.flatten(0, 1))
-    else:
-        adapters = {domain: load_adapter(parts.unet, locate(begin), domain)[0].train() for domain in DOMAINS}
+    adapters = _adapters(parts, config, begin, data.identity)
     if base is not None:
         torch.nn.Module.to(parts.unet, BASE_DTYPES[processes.mixed_precision])
-    model = Denoiser(parts.unet, parts.text_encoder, adapters)
     if config.shard_base:
-        parts.unet.to(processes.device)
         shard_base(parts.unet, processes)
     schedule, curve = NoiseSchedule.of(parts.scheduler), Curve(work / "denoiser.jsonl" if first else None)
-    start = ""
+    facts = _facts(config, len(people.records), len(encoded.said), begin)
     if first:
         out.mkdir(parents=True, exist_ok=True)
-        start = write_starts(people, faces, work, out)
-        if start:
+        if start := write_starts(people, faces, work, out):
             job.note(start)
+            facts["start head"] = start
     result = Result(
         out,
         work,
@@ -190,7 +170,7 @@ def train(
         base_sha256="" if base is None or not first else sha256(locate(base) / UNET_FILE),
         prediction=schedule.prediction,
         training=config.denoiser,
-        facts=_facts(config, len(people.records), len(encoded.said), begin, start),
+        facts=facts,
     )
 
     def save(step: int) -> None:
@@ -198,7 +178,47 @@ def train(
             result.save({"step": step, **metrics, **curve.last()}, job, processes.device)
         processes.wait_for_everyone()
 
+    model = Denoiser(parts.unet, parts.text_encoder, adapters)
     train_denoiser(model, schedule, data, config.denoiser, job, processes, curve, save)
+
+
+def _encoded(
+    parts: Base,
+    shards: list[str],
+    work: Path,
+    config: TrainingConfig,
+    processes: Accelerator,
+    listener: Listener,
+    cancel: threading.Event,
+) -> Encoded:
+    """The dataset as training reads it, which never looks at a picture again."""
+    parts.vae.to(processes.device)
+    encode_shards(
+        shards,
+        work / "latents",
+        parts.vae,
+        # Shares differ in length, so here every process is cancelled for itself.
+        Job(listener=listener, cancel=cancel),
+        image_size=image_size(parts),
+        dimension=config.sizes.identity_dimension,
+        share=(processes.process_index, processes.num_processes),
+    )
+    parts.vae.to("cpu")
+    processes.wait_for_everyone()
+    return open_encoded(work / "latents", len(shards))
+
+
+def _adapters(
+    parts: Base, config: TrainingConfig, begin: str | Path | None, identity: torch.Tensor
+) -> dict[str, Adapter]:
+    # The seed anew, so that a run which finds its autoencoder finished draws the same adapters.
+    _seed(config.seed)
+    if begin is not None:
+        return {domain: load_adapter(parts.unet, locate(begin), domain)[0].train() for domain in DOMAINS}
+    adapters = {domain: Adapter(parts.unet, config.sizes) for domain in DOMAINS}
+    for adapter in adapters.values():
+        standardise_identity(adapter, identity.flatten(0, 1))
+    return adapters
 
 
 def image_size(parts: Base) -> int:
@@ -270,9 +290,7 @@ def _seed(seed: int) -> None:
     random.seed(seed)
 
 
-def _facts(
-    config: TrainingConfig, subjects: int, views: int, begin: str | Path | None, start: str
-) -> dict[str, object]:
+def _facts(config: TrainingConfig, subjects: int, views: int, begin: str | Path | None) -> dict[str, object]:
     """What the model card says of data and settings."""
     facts: dict[str, object] = {
         "subjects": subjects,
@@ -285,6 +303,4 @@ def _facts(
     }
     if begin is not None:
         facts["begun from"] = f"another prior's weights ({Path(begin).name})"
-    if start:
-        facts["start head"] = start
     return facts
