@@ -239,7 +239,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=_positive, help="images a pass of the denoiser, in each process")
     parser.add_argument("--accumulate", type=_positive, help="passes a step of the denoiser (1)")
     parser.add_argument("--learning-rate", type=float, help="peak, of the denoiser")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="adamw8bit: moments in 8 bits, on CUDA")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="adamw8bit: moments in 8 bits")
     parser.add_argument(
         "--checkpointing",
         action=argparse.BooleanOptionalAction,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import Cancelled
 
@@ -76,24 +76,35 @@ class Stepper:
         import torch
 
         out = {f"module.{k}": v.detach().contiguous() for k, v in self.module.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            for key, value in state.items():
-                out[f"optimizer.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
+        for name, value in _leaves("optimizer", self.optimizer.state_dict()["state"]):
+            out[name] = torch.as_tensor(value).detach().contiguous()
         return out
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self.module.load_state_dict(
             {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
         )
-        state: dict[int, dict[str, torch.Tensor | float]] = {}
+        state: dict[int, dict[str, Any]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
+                _, index, *path, key = name.split(".")
+                place = state.setdefault(int(index), {})
+                for part in path:
+                    place = place.setdefault(part, {})
                 # Torch's optimisers count steps in a float tensor, others in a plain integer.
                 plain = value.ndim == 0 and not value.is_floating_point()
-                state.setdefault(int(index), {})[key] = value.item() if plain else value.clone()
+                place[key] = value.item() if plain else value.clone()
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Whatever is no mapping in nested mappings, by the dotted path to it."""
+    if not isinstance(value, Mapping):
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(f"{name}.{key}", inner)
 
 
 class Job:

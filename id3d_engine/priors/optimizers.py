@@ -19,7 +19,7 @@ def make_optimizer(
     """AdamW, or AdamW with 8-bit moments (bitsandbytes; Dettmers et al., arXiv 2110.02861).
 
     Raises:
-        InputError: the name is unknown, or 8-bit moments are asked for without a CUDA device.
+        InputError: the name is unknown.
         MissingDependency: bitsandbytes is not installed.
     """
     how: dict[str, Any] = {"lr": learning_rate, "weight_decay": 1e-3, "betas": (0.9, 0.99)}
@@ -28,8 +28,6 @@ def make_optimizer(
         return torch.optim.AdamW(parameters, **how, fused=device.type in ("cpu", "cuda"))
     if name != "adamw8bit":
         raise InputError(f"unknown optimizer {name!r}: choose one of {', '.join(OPTIMIZERS)}")
-    if device.type != "cuda":
-        raise InputError("adamw8bit needs a CUDA device: use --optimizer adamw")
     try:
         import bitsandbytes
     except ImportError as error:

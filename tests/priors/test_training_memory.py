@@ -130,33 +130,31 @@ def test_optimizers_that_cannot_be_had_say_so(monkeypatch) -> None:
     weight = [torch.nn.Parameter(torch.zeros(1))]
     with pytest.raises(InputError, match="unknown optimizer 'sgd': choose one of adamw, adamw8bit"):
         make_optimizer("sgd", weight, 1e-3, torch.device("cpu"))
-    with pytest.raises(InputError, match="needs a CUDA device: use --optimizer adamw"):
-        make_optimizer("adamw8bit", weight, 1e-3, torch.device("cpu"))
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
     with pytest.raises(MissingDependency, match=r"pip install 'id3d-engine\[train8bit\]'"):
-        make_optimizer("adamw8bit", weight, 1e-3, torch.device("cuda"))
+        make_optimizer("adamw8bit", weight, 1e-3, torch.device("cpu"))
 
 
-@pytest.mark.gpu
 @pytest.mark.skipif(not importlib.util.find_spec("bitsandbytes"), reason="bitsandbytes is not installed")
 def test_8_bit_moments_survive_a_checkpoint() -> None:
     def steps(stepper: Stepper, count: int) -> None:
         for _ in range(count):
             stepper.optimizer.zero_grad()
-            stepper.module(torch.ones(4, 128, device="cuda")).square().mean().backward()
+            stepper.module(torch.ones(4, 128)).square().mean().backward()
             stepper.optimizer.step()
 
     def fresh() -> Stepper:
         torch.manual_seed(0)
-        module = torch.nn.Linear(128, 128).cuda()
-        return Stepper(
-            module, make_optimizer("adamw8bit", list(module.parameters()), 1e-2, torch.device("cuda"))
-        )
+        module = torch.nn.Linear(128, 128)  # 8 bits from 4096 numbers on
+        optimizer = make_optimizer("adamw8bit", list(module.parameters()), 1e-2, torch.device("cpu"))
+        return Stepper(module, optimizer)
 
     through, stopped, resumed = fresh(), fresh(), fresh()
     steps(through, 6)
     steps(stopped, 3)
-    resumed.restore({k: v.clone() for k, v in stopped.tensors().items()})
+    kept = {key: value.clone() for key, value in stopped.tensors().items()}
+    assert any(value.dtype == torch.uint8 for value in kept.values())
+    resumed.restore(kept)
     steps(resumed, 3)
     assert torch.equal(through.module.weight, resumed.module.weight)
 
