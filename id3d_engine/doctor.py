@@ -53,7 +53,8 @@ _OPTIONAL = {
         "install it from https://github.com/NVlabs/nvdiffrast",
     ),
     "anny": ("3D heads to train priors on", "pip install 'id3d-engine[train]'"),
-    "webdataset": ("datasets of other programs", "pip install 'id3d-engine[train]'"),
+    "webdataset": ("training data at an address", "pip install 'id3d-engine[train]'"),
+    "bitsandbytes": ("8-bit moments in training", "pip install 'id3d-engine[train8bit]'"),
 }
 
 
