@@ -70,7 +70,8 @@ class Canvas(nn.Module):
 
     def residual(self, row: Tensor, grid: int | None = None) -> Tensor:
         """(B,) rows -> (B, N, 5) residuals of the covered texels of a grid (the painting one if None)."""
-        places = self._places if grid in (None, self.grid) else self._place(grid)
+        known = grid in (None, self.grid) and self._places.skin.device == self.start.device
+        places = self._places if known else self._place(grid or self.grid)
         return compose(self.psi(places.points, row), self.psi.tints, places.tint, places.skin)
 
     def tint_residual(self, atlas: Atlas) -> Tensor:

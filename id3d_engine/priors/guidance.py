@@ -86,7 +86,7 @@ def weight(prior: Prior, t: Tensor, kind: str = "one_minus_abar") -> Tensor:
     Raises:
         InputError: another kind.
     """
-    signal, spread = prior.schedule.roots(t.to(prior.device))
+    signal, spread = prior.schedule.roots(prior.moved(t))
     if kind == "one_minus_abar":
         return spread**2
     if kind == "sqrt_abar_one_minus_abar":
@@ -194,7 +194,7 @@ def sds_gradient(
         prior, latents, conditions, t, steps=steps, guidance_scale=guidance_scale,
         rescale=rescale, noise=noise, generator=generator,
     )  # fmt: skip
-    signal, spread = prior.schedule.roots(t.to(prior.device))
+    signal, spread = prior.schedule.roots(prior.moved(t))
     return weight(prior, t, weighting) * signal / spread * (latents - x0)
 
 

@@ -230,7 +230,7 @@ class Prior:
 
     def add_noise(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """z_t of clean latents; t is (B,)."""
-        return self.schedule.add_noise(latents, noise, self._moved(t))
+        return self.schedule.add_noise(latents, noise, self.moved(t))
 
     @torch.no_grad()
     def predict(
@@ -259,7 +259,7 @@ class Prior:
                 f"{len(noisy)} latents, {len(t)} timesteps and {len(conditions)} conditions were given:"
                 " give one of each an image"
             )
-        t = self._moved(t)
+        t = self.moved(t)
         if guidance_scale == 1:
             out = self._raw(noisy, t, conditions)
         else:
@@ -287,7 +287,7 @@ class Prior:
         """
         if steps < 1:
             raise InputError(f"denoising needs at least 1 step, got {steps}: give a positive number")
-        t = self._moved(t)
+        t = self.moved(t)
         grid = [(t * (steps - k) / steps).round().long() for k in range(steps)]
         for now, later in zip(grid, [*grid[1:], None], strict=True):
             eps, x0 = self.predict(noisy, now, conditions, guidance_scale, rescale)
@@ -314,10 +314,13 @@ class Prior:
     def noise(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, 4, h, w) standard normal, drawn on the CPU so that a seed means the same everywhere."""
         shape = (count, self.latent_channels, self.latent_size, self.latent_size)
-        return self._moved(torch.randn(shape, generator=generator))
+        return self.moved(torch.randn(shape, generator=generator))
 
-    def _moved(self, values: Tensor) -> Tensor:
-        # Without waiting for the GPU, which would else be idle while the next work is prepared.
+    def moved(self, values: Tensor) -> Tensor:
+        """The same on the prior's device.
+
+        Without waiting for a GPU, which would else be idle while the next work is prepared.
+        """
         return values.to(self.device, non_blocking=True)
 
     def _raw(self, noisy: Tensor, t: Tensor, conditions: Conditions) -> Tensor:

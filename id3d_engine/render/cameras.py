@@ -71,13 +71,8 @@ class Cameras:
         return -(self.rotation.mT @ self.view[:, :3, 3:]).squeeze(-1)
 
     def to(self, device: torch.device | str) -> Cameras:
-        return replace(
-            self,
-            view=self.view.to(device),
-            projection=self.projection.to(device),
-            azimuth_deg=self.azimuth_deg.to(device),
-            elevation_deg=self.elevation_deg.to(device),
-        )
+        """The matrices on a device; the angles, which become words, stay on the CPU."""
+        return replace(self, view=self.view.to(device), projection=self.projection.to(device))
 
     def clip(self, vertices: Tensor) -> Tensor:
         """(V, 3) or (B, V, 3) world positions -> (B, V, 4) clip coordinates; differentiable."""
