@@ -72,10 +72,11 @@ class Encoded:
 
     def identity(self) -> np.ndarray:
         """(S, P, D) float32 embeddings of each person's renders; people with fewer repeat theirs."""
-        people = self.people
-        rows = [np.flatnonzero(people.subject == i) for i in range(len(people.records))]
-        most = max(len(row) for row in rows)
-        return np.stack([people.embeddings[row[np.arange(most) % len(row)]] for row in rows])
+        subject = self.people.subject
+        counts = np.bincount(subject)
+        begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        repeated = begins[:, None] + np.arange(counts.max()) % counts[:, None]
+        return self.people.embeddings[np.argsort(subject, kind="stable")[repeated]]
 
 
 def encode_shards(

@@ -46,6 +46,11 @@ class People:
             [samples.records[i] for i in rows],
         )
 
+    def first(self, count: int) -> People:
+        """The first so many people."""
+        rows = self.subject < count
+        return People(self.embeddings[rows], self.measures[rows], self.subject[rows], self.records[:count])
+
     def gap(self, rows: NDArray[np.floating], photos: Photos, of_photos: NDArray[np.floating]) -> PhotoGap:
         """How (N', D) numbers of photographs differ from (N, D) rows of the same kind.
 

@@ -29,6 +29,9 @@ from .train_start import People, train_starts
 if TYPE_CHECKING:
     from .train import TrainingConfig
 
+# People that a start regressor is fitted to: its memory grows with the square of their photos.
+FITTED = 2000
+
 # What may differ when a training goes on: how long it takes, and how it is spread over machines.
 FREE = {"vae": ("steps",), "denoiser": ("steps", "save_every", "checkpointing")}
 
@@ -117,7 +120,7 @@ def write_starts(people: People, faces: Photos | None, work: Path, out: Path) ->
         )
     elif not (work / START_FILE).is_file():
         # The plain one last: where it lies, both are there.
-        for regressor in reversed(train_starts(people, faces)):
+        for regressor in reversed(train_starts(people.first(FITTED), faces)):
             save_start(regressor, work)
     for path in (home / START_FILE, home / MEASURED_FILE):
         if path.is_file():

@@ -72,6 +72,12 @@ def test_people_are_read_once_each() -> None:
     assert [record["subject"] for record in people.records] == [3, 7]
 
 
+def test_the_first_people_are_whole() -> None:
+    people = made_up(5).first(2)
+    assert len(people.records) == 2 and people.subject.tolist() == [0] * PHOTOS + [1] * PHOTOS
+    assert len(people.embeddings) == len(people.measures) == 2 * PHOTOS
+
+
 def test_few_people_give_the_plain_regressor_alone() -> None:
     assert len(train_starts(made_up(FEWEST - 1), None)) == 1
     assert len(train_starts(made_up(FEWEST), None)) == 2
