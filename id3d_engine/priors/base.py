@@ -74,9 +74,9 @@ def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Base:
     """
     check_pipeline(Path(folder))
     return Base(
-        unet=_cast(UNet2DConditionModel.from_pretrained(folder, subfolder="unet"), dtype),
-        vae=_cast(AutoencoderKL.from_pretrained(folder, subfolder="vae"), dtype),
-        text_encoder=_cast(CLIPTextModel.from_pretrained(folder, subfolder="text_encoder"), dtype),
+        unet=UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=dtype),
+        vae=AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype),
+        text_encoder=CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=dtype),
         tokenizer=CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
         scheduler=DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
     )

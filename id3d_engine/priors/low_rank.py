@@ -47,7 +47,7 @@ def fold(unet: UNet, updates: Mapping[str, Tensor]) -> None:
         raise InputError(f"the adapter's updates do not fit this base: {summary(wrong)}; use its own base")
     for stem, linear in linears.items():
         up, down = (updates[f"{stem}.{part}"].float() for part in ("up", "down"))
-        linear.weight += (up @ down).to(linear.weight.dtype)
+        linear.weight.copy_(linear.weight.float() + up @ down)
 
 
 def linear_of(attention: Any, name: str) -> nn.Linear:

@@ -111,7 +111,8 @@ class Prior:
         home = locate(folder)
         config = read_adapter_config(home, domain)
         base_home = home if (home / UNET_FILE.parent).is_dir() else locate(config.base)
-        base = load_base(base_home)
+        dtype = dtype or weights_dtype(torch.device(device))
+        base = load_base(base_home, dtype)
         adapter, config = load_adapter(base.unet, home, domain, unet_file=base_home / UNET_FILE)
         if lambda_id is not None:
             adapter.lambda_id = lambda_id
