@@ -16,6 +16,7 @@ from .errors import InputError
 from .expressions import side
 from .foreign import SUFFIXES, read_foreign
 from .head import Head, validate
+from .template import SKIN
 
 if TYPE_CHECKING:
     from .geometry.mesh_quality import KeyQuality
@@ -87,10 +88,11 @@ def evaluate(head: Path | str, photos: Sequence[Path | str] = ()) -> Evaluation:
         asset = Head.read(Path(head), verify=False)
     keys = dict(zip(asset.names, asset.shape_keys, strict=True))
     whole = asset.triangles[:, 1] != asset.triangles[:, 2]
+    skin = np.tile(asset.part, 2) == SKIN
     notes: list[str] = []
     return Evaluation(
         problems=problems,
-        keys=keys_quality(asset.vertices, keys, asset.triangles[whole]),
+        keys=keys_quality(asset.vertices, keys, asset.triangles[whole], skin[whole]),
         stillness_m=stillness(asset),
         uv=uv_quality(asset.triangle_uv[whole]),
         likeness=likeness(asset, photos, notes.append) if photos else None,
@@ -144,12 +146,14 @@ def text(found: Evaluation) -> str:
     """The same for people: a table of shape keys, then a line for each of the rest."""
     lines = [f"problem: {sentence}" for sentence in found.problems]
     lines.append(
-        f"{'shape key':24s} {'longest mm':>10s} {'stretch':>8s} {'inverted %':>10s} {'other side mm':>13s}"
+        f"{'shape key':24s} {'longest mm':>10s} {'stretch':>8s} {'inverted %':>10s} {'crossing %':>10s}"
+        f" {'other side mm':>13s}"
     )
     for name, key in found.keys.items():
         across = f"{1e3 * found.stillness_m[name]:14.3f}" if name in found.stillness_m else ""
         lines.append(
-            f"{name:24s} {1e3 * key.largest_m:10.2f} {key.stretch:8.2f} {100 * key.inverted:10.3f}{across}"
+            f"{name:24s} {1e3 * key.largest_m:10.2f} {key.stretch:8.2f} {100 * key.inverted:10.3f}"
+            f" {100 * key.intersecting:10.3f}{across}"
         )
     uv = found.uv
     lines.append(

@@ -75,22 +75,13 @@ def test_stillness_knows_left_from_right(template_head: Head) -> None:
 def test_as_text_and_as_json(bundle: Path) -> None:
     found = evaluate(bundle)
     lines = text(found).splitlines()
-    assert lines[0].split() == [
-        "shape",
-        "key",
-        "longest",
-        "mm",
-        "stretch",
-        "inverted",
-        "%",
-        "other",
-        "side",
-        "mm",
-    ]
+    assert " ".join(lines[0].split()) == ("shape key longest mm stretch inverted % crossing % other side mm")
     assert len(lines) == 1 + 54 + 1
     assert "of the square covered" in lines[-1]
     again = json.loads(json.dumps(found.to_json()))
     assert again["keys"]["smile"]["finite"] is True
+    assert 0 < again["keys"]["eyes_closed"]["intersecting"] < 0.03  # lids and lips press on each other
+    assert again["keys"]["jawOpen"]["intersecting"] < 0.002
     assert again["uv"]["outside"] == 0
     with_face = replace(found, likeness=Likeness(0.612, {-25.0: None, 0.0: 0.61}, 0.6), notes=["a note"])
     assert text(with_face).splitlines()[-2:] == [

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .closest import Target
+from .intersections import self_intersecting
 
 Array = NDArray[np.float64]
 
@@ -23,20 +24,28 @@ class KeyQuality:
         inverted: Share of triangles whose normal has turned by more than 90 degrees.
         stretch: 99.9th percentile of edge lengths over their neutral lengths.
         largest_m: The longest offset.
+        intersecting: Share of the skin's triangles that pass through others of it (`intersections.py`).
     """
 
     finite: bool
     inverted: float
     stretch: float
     largest_m: float
+    intersecting: float
 
 
 def key_quality(
-    neutral: NDArray[np.floating], offsets: NDArray[np.floating], triangles: NDArray[np.integer]
+    neutral: NDArray[np.floating],
+    offsets: NDArray[np.floating],
+    triangles: NDArray[np.integer],
+    skin: NDArray[np.bool_] | None = None,
 ) -> KeyQuality:
-    """Quality of one shape key: neutral and offsets (V, 3) metres, triangles (T, 3)."""
+    """Quality of one shape key: neutral and offsets (V, 3) metres, triangles (T, 3).
+
+    `skin` (T,) says which triangles must not pass through each other; None is all.
+    """
     if not np.isfinite(offsets).all():
-        return KeyQuality(False, 1.0, float("inf"), float("inf"))
+        return KeyQuality(False, 1.0, float("inf"), float("inf"), 1.0)
     posed = np.asarray(neutral, np.float64) + offsets
     before, after = edge_lengths(neutral, triangles), edge_lengths(posed, triangles)
     usable = before > 1e-6
@@ -45,6 +54,7 @@ def key_quality(
         inverted=float(inverted(neutral, posed, triangles).mean()),
         stretch=float(np.percentile(after[usable] / before[usable], 99.9)),
         largest_m=float(np.linalg.norm(offsets, axis=1).max()),
+        intersecting=float(self_intersecting(posed, triangles if skin is None else triangles[skin]).mean()),
     )
 
 
@@ -52,9 +62,10 @@ def keys_quality(
     neutral: NDArray[np.floating],
     keys: Mapping[str, NDArray[np.floating]],
     triangles: NDArray[np.integer],
+    skin: NDArray[np.bool_] | None = None,
 ) -> dict[str, KeyQuality]:
     """`key_quality` of every shape key by name."""
-    return {name: key_quality(neutral, offsets, triangles) for name, offsets in keys.items()}
+    return {name: key_quality(neutral, offsets, triangles, skin) for name, offsets in keys.items()}
 
 
 def inverted(

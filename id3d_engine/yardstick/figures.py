@@ -43,8 +43,10 @@ def figures(head: Head, asset: HeadAsset, template: HeadTemplate) -> dict[str, f
         found["expression_mm"] = 1e3 * float(
             (face * np.linalg.norm(own - true, axis=2)).sum(1).mean() / face.sum()
         )
-        quality = keys_quality(head.vertices, dict(zip(names, own, strict=True)), template.triangles)
+        posed, skin = dict(zip(names, own, strict=True)), np.tile(template.part, 2) == SKIN
+        quality = keys_quality(head.vertices, posed, template.triangles, skin)
         found["inverted_percent"] = 100 * max(key.inverted for key in quality.values())
+        found["intersecting_percent"] = 100 * max(key.intersecting for key in quality.values())
         found["stretch"] = max(key.stretch for key in quality.values())
     return found
 
