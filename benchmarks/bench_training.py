@@ -37,13 +37,13 @@ from id3d_engine.expressions import EXPRESSIONS
 from id3d_engine.job import Job
 from id3d_engine.priors.adapters import Adapter, AdapterSizes
 from id3d_engine.priors.base import Base
-from id3d_engine.priors.curves import Curve
 from id3d_engine.priors.noise import NoiseSchedule
 from id3d_engine.priors.prompts import DOMAINS, prompt
-from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
-from id3d_engine.priors.train import BASE_DTYPES, image_size
-from id3d_engine.priors.train_denoiser import Denoiser, DenoiserTraining, train_denoiser
-from id3d_engine.priors.training_data import TrainingData
+from id3d_engine.priors.training.curves import Curve
+from id3d_engine.priors.training.data import TrainingData
+from id3d_engine.priors.training.denoiser import Denoiser, DenoiserTraining, train_denoiser
+from id3d_engine.priors.training.starter_base import StarterConfig, build_starter_base
+from id3d_engine.priors.training.train import BASE_DTYPES, image_size
 
 DIMENSION, RANK, SAMPLES = 512, 24, 32  # few samples: all their texts are read while kernels are chosen
 VIEWS = ("front view", "left side view", "right side view", "back view")

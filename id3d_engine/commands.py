@@ -199,7 +199,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 def dataset(options: argparse.Namespace) -> None:
     """`id3d dataset`: stopped and called again, it goes on where it was."""
-    from .priors.dataset import DatasetConfig, build_dataset
+    from .priors.training.dataset import DatasetConfig, build_dataset
     from .scans import FOR_SCANS
 
     asked = {f.name: getattr(options, f.name) for f in fields(DatasetConfig) if f.name != "source"}
@@ -230,9 +230,9 @@ def train(options: argparse.Namespace) -> None:
     """`id3d train`: stopped and called again, it goes on where it was."""
     if (options.dataset is None) == (options.scans is None):
         raise InputError("name a dataset to train on, or a folder of --scans")
-    from .priors.parallel import join_processes
-    from .priors.train import TrainingConfig
-    from .priors.train import train as run
+    from .priors.training.parallel import join_processes
+    from .priors.training.train import TrainingConfig
+    from .priors.training.train import train as run
 
     plain = TrainingConfig() if options.base is None else TrainingConfig.on_base()
     config = TrainingConfig(
@@ -271,8 +271,8 @@ def train(options: argparse.Namespace) -> None:
 
 def _rendered(scans: Path, base: str | None, out: Path, how: dict[str, Any]) -> str:
     """The dataset that the scans give for a base, beside the checkpoints; made by the first process."""
-    from .priors.parallel import join_processes
-    from .priors.train import image_size_of
+    from .priors.training.parallel import join_processes
+    from .priors.training.train import image_size_of
     from .scans import FOR_SCANS
 
     folder = out.with_name(out.name + ".work") / "dataset"

@@ -23,7 +23,7 @@ from .errors import InputError
 from .expressions import EXPRESSIONS
 from .geometry.folder_source import read_subject, subjects
 from .geometry.units import pose, transfer_units
-from .priors.dataset import DatasetConfig, build_dataset
+from .priors.training.dataset import DatasetConfig, build_dataset
 from .template import HeadTemplate
 
 # Scans are few and dear: many views of each, and a shard of few, since fitting takes longer than rendering.

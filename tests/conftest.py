@@ -14,7 +14,7 @@ from id3d_engine.template import EYE, MOUTH, SKIN, load_template
 
 if TYPE_CHECKING:
     from id3d_engine.config import Preset
-    from id3d_engine.priors.starter_base import StarterConfig
+    from id3d_engine.priors.training.starter_base import StarterConfig
 
 NAMES = ("mouth_stretch", "smile", "eyeBlinkLeft", "jawOpen")
 
@@ -82,7 +82,7 @@ def small_head() -> Head:
 @pytest.fixture(scope="session")
 def tiny() -> StarterConfig:
     """Sizes of a base of real classes whose steps take milliseconds."""
-    from id3d_engine.priors.starter_base import StarterConfig
+    from id3d_engine.priors.training.starter_base import StarterConfig
 
     return StarterConfig(
         image_size=64,
@@ -104,11 +104,12 @@ def tiny_prior(tiny: StarterConfig, tmp_path_factory: pytest.TempPathFactory) ->
     """A prior's folder of real classes for dlib identities: both domains, 64 px, random weights."""
     import torch
 
-    from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
+    from id3d_engine.models.library import sha256
+    from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter
     from id3d_engine.priors.adapters import Adapter
     from id3d_engine.priors.base import save_base
     from id3d_engine.priors.prompts import DOMAINS
-    from id3d_engine.priors.starter_base import build_starter_base
+    from id3d_engine.priors.training.starter_base import build_starter_base
 
     torch.manual_seed(0)
     base, folder = build_starter_base(["a head from the front"], tiny), tmp_path_factory.mktemp("tiny")

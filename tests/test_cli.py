@@ -228,7 +228,7 @@ def test_evaluate_as_text_and_as_json(capsys: pytest.CaptureFixture[str], bundle
 def test_dataset_and_train_pass_their_settings_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from id3d_engine.priors import dataset, train
+    from id3d_engine.priors.training import dataset, train
 
     calls: dict[str, tuple] = {}
     monkeypatch.setattr(dataset, "build_dataset", lambda *a, **o: calls.setdefault("dataset", (a, o)) and [])
@@ -255,7 +255,7 @@ def test_dataset_and_train_pass_their_settings_on(
 def test_a_stopped_training_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from id3d_engine.priors import dataset
+    from id3d_engine.priors.training import dataset
 
     def stopped(*_: object, **__: object) -> None:
         raise Cancelled("cancelled; run the same command with --resume to go on from here")

@@ -18,11 +18,11 @@ from id3d_engine.assets.sampler import sample_asset
 from id3d_engine.cli import main
 from id3d_engine.errors import InputError
 from id3d_engine.priors.adapter_files import read_adapter_config
-from id3d_engine.priors.dataset import DatasetConfig, claim
 from id3d_engine.priors.locate import STARTER_FOLDER
 from id3d_engine.priors.prompts import DOMAINS
-from id3d_engine.priors.shards import decode_pngs, read_shards
 from id3d_engine.priors.start import START_FILE
+from id3d_engine.priors.training.dataset import DatasetConfig, claim
+from id3d_engine.priors.training.shards import decode_pngs, read_shards
 from id3d_engine.scans import FOR_SCANS, Scans, scanned_dataset
 from id3d_engine.template import load_template
 

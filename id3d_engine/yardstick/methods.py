@@ -38,7 +38,6 @@ from ..identity import Identity
 from ..png import to_uint8
 from ..priors.locate import locate
 from ..priors.prompts import DOMAINS
-from ..priors.shards import Samples, find_shards, read_shards
 from ..priors.start import (
     MEASURED_FILE,
     HeadStart,
@@ -48,7 +47,8 @@ from ..priors.start import (
     start_head,
     start_of,
 )
-from ..priors.train_start import People, train_start
+from ..priors.training.shards import Samples, find_shards, read_shards
+from ..priors.training.starts import People, train_start
 from ..template import HeadTemplate, load_template
 from ..topology import TEMPLATE
 from .subjects import Subject

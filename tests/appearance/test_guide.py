@@ -16,7 +16,7 @@ from id3d_engine.job import Job
 from id3d_engine.priors.adapter_files import AdapterConfig
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.prior import Prior
-from id3d_engine.priors.starter_base import build_starter_base
+from id3d_engine.priors.training.starter_base import build_starter_base
 
 CONFIG = PaintConfig(size=128, grid=32, bake_grid=32, rounds=2, views=2, inner_steps=2, denoise_steps=2)
 

@@ -15,7 +15,7 @@ from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.guidance import Ramp
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.quick_encoder import QuickEncoder
-from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
+from id3d_engine.priors.training.starter_base import StarterConfig, build_starter_base
 from id3d_engine.render.cameras import orbit
 
 SMALL = StarterConfig(

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from id3d_engine.expressions import EXPRESSIONS
-from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
+from id3d_engine.models.library import sha256
+from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter
 from id3d_engine.priors.adapters import Adapter, AdapterSizes, attention_layers
 from id3d_engine.priors.base import Base, save_base
-from id3d_engine.priors.dataset import DatasetConfig, build_dataset
 from id3d_engine.priors.low_rank import linear_of
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.prompts import DOMAINS, prompt
-from id3d_engine.priors.starter_base import StarterConfig, build_starter_base
+from id3d_engine.priors.training.dataset import DatasetConfig, build_dataset
+from id3d_engine.priors.training.starter_base import StarterConfig, build_starter_base
 
 DIMENSION = 8  # of a test identity
 

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from id3d_engine.errors import InputError
+from id3d_engine.models.library import sha256
 from id3d_engine.priors.adapter_files import (
     AdapterConfig,
     load_adapter,
     read_adapter_config,
     save_adapter,
-    sha256,
 )
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.base import Base

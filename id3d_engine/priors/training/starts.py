@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..identity.dlib_encoder import DlibEncoder
-from ..template import load_template
+from ...identity.dlib_encoder import DlibEncoder
+from ...template import load_template
+from ..reading import fit_reading
+from ..start import StartRegressor, fit_start
 from .photo_gap import PhotoGap, Photos, attributes_of, photo_gap
-from .reading import fit_reading
 from .shards import Samples
-from .start import StartRegressor, fit_start
 
 FEWEST = 8  # people with several renders each; with fewer, nothing is learned of what tells people apart
 

@@ -16,15 +16,17 @@ from safetensors.torch import load_file
 from id3d_engine import job as jobs
 from id3d_engine.device import mixed_precision
 from id3d_engine.errors import Cancelled, InputError
-from id3d_engine.priors import training_folder, training_result
-from id3d_engine.priors.adapter_files import UNET_FILE, read_adapter_config, sha256
+from id3d_engine.models.library import sha256
+from id3d_engine.priors.adapter_files import UNET_FILE, read_adapter_config
 from id3d_engine.priors.adapters import AdapterSizes
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.prompts import DOMAINS
 from id3d_engine.priors.start import START_FILE, load_start
-from id3d_engine.priors.train import TrainingConfig, train
-from id3d_engine.priors.train_denoiser import DenoiserTraining
-from id3d_engine.priors.train_vae import VaeTraining
+from id3d_engine.priors.training import folder as training_folder
+from id3d_engine.priors.training import result as training_result
+from id3d_engine.priors.training.denoiser import DenoiserTraining
+from id3d_engine.priors.training.train import TrainingConfig, train
+from id3d_engine.priors.training.vae import VaeTraining
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..errors import InputError
-from ..job import Job
-from .base import Vae
-from .prompts import DOMAINS
+from ...errors import InputError
+from ...job import Job
+from ..base import Vae
+from ..prompts import DOMAINS
 from .shards import Samples, decode_pngs, read_shards
-from .train_start import People
+from .starts import People
 
 SAID = ("caption", "view", "expression", "descriptor")  # of a sample, by its record
 ENCODED_PIXELS = 16 * 256**2  # at once

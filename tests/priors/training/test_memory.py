@@ -15,16 +15,16 @@ from safetensors.torch import load_file
 
 from id3d_engine.errors import InputError, MissingDependency
 from id3d_engine.job import Job, Stepper
-from id3d_engine.priors import text_tokens, training_result
 from id3d_engine.priors.adapters import Adapter, AdapterSizes
-from id3d_engine.priors.curves import Curve
 from id3d_engine.priors.noise import NoiseSchedule
-from id3d_engine.priors.optimizers import make_optimizer
 from id3d_engine.priors.prompts import DOMAINS
-from id3d_engine.priors.text_tokens import TextTokens
-from id3d_engine.priors.train import TrainingConfig, train
-from id3d_engine.priors.train_denoiser import Denoiser, DenoiserTraining, train_denoiser
-from tests.priors.test_train_denoiser import made_up
+from id3d_engine.priors.training import result as training_result
+from id3d_engine.priors.training import text_tokens
+from id3d_engine.priors.training.curves import Curve
+from id3d_engine.priors.training.denoiser import Denoiser, DenoiserTraining, train_denoiser
+from id3d_engine.priors.training.optimizers import make_optimizer
+from id3d_engine.priors.training.text_tokens import TextTokens
+from id3d_engine.priors.training.train import TrainingConfig, train
 
 # The published configuration of Stable Diffusion 1.5's UNet.
 SD15 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
@@ -71,7 +71,7 @@ def weights_after(base, config: DenoiserTraining) -> dict[str, torch.Tensor]:
     adapters = {d: Adapter(parts.unet, AdapterSizes(8, rank=2)) for d in DOMAINS}
     model = Denoiser(parts.unet, parts.text_encoder, adapters)
     schedule, accelerator = NoiseSchedule.of(base.scheduler), Accelerator(mixed_precision="no", cpu=True)
-    train_denoiser(model, schedule, made_up(4), config, Job(), accelerator, Curve(None), lambda step: None)
+    train_denoiser(model, schedule, four_samples, config, Job(), accelerator, Curve(None), lambda step: None)
     return model.adapters.state_dict()
 
 

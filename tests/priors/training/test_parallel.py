@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 
 from id3d_engine.errors import InputError
 from id3d_engine.priors.adapters import AdapterSizes
-from id3d_engine.priors.train import TrainingConfig, train
+from id3d_engine.priors.training.train import TrainingConfig, train
 
 # The command line with a checkpoint at every step, and a process that dies in its fifth if asked to.
 DRIVER = """
 import os, signal, sys
 from id3d_engine import job
 from id3d_engine.cli import main
-from id3d_engine.priors.train_denoiser import WeightAverage
+from id3d_engine.priors.training.denoiser import WeightAverage
 
 job.CHECKPOINT_EVERY_S = -1.0
 update = WeightAverage.update
@@ -56,7 +56,7 @@ def driver(tmp_path: Path) -> Path:
 
 
 def launch(driver: Path, processes: int, *options: object, dies: bool = False) -> subprocess.CompletedProcess:
-    environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(Path(__file__).parents[2]))
+    environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(Path(__file__).parents[3]))
     if dies:
         environment["ID3D_TEST_DIES"] = "1"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]

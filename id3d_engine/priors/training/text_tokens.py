@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base import TextEncoder
+from ..base import TextEncoder
 
 KEPT_BYTES = 4 * 2**30
 

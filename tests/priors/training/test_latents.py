@@ -17,15 +17,16 @@ from safetensors.torch import load_file, save_file
 
 from id3d_engine.errors import InputError, MissingDependency
 from id3d_engine.job import Job
-from id3d_engine.priors import latents, shards, training_result
 from id3d_engine.priors.adapters import AdapterSizes
 from id3d_engine.priors.base import Base
-from id3d_engine.priors.dataset import DatasetConfig, build_dataset
-from id3d_engine.priors.latents import encode_shards, open_encoded
 from id3d_engine.priors.prompts import DOMAINS
-from id3d_engine.priors.shards import decode_pngs, read_shards, shard_addresses
-from id3d_engine.priors.train import TrainingConfig, train
-from id3d_engine.priors.train_denoiser import DenoiserTraining
+from id3d_engine.priors.training import latents, shards
+from id3d_engine.priors.training import result as training_result
+from id3d_engine.priors.training.dataset import DatasetConfig, build_dataset
+from id3d_engine.priors.training.denoiser import DenoiserTraining
+from id3d_engine.priors.training.latents import encode_shards, open_encoded
+from id3d_engine.priors.training.shards import decode_pngs, read_shards, shard_addresses
+from id3d_engine.priors.training.train import TrainingConfig, train
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from PIL import Image
 
 from id3d_engine.job import Job
-from id3d_engine.priors.curves import Curve
-from id3d_engine.priors.shards import decode_pngs
-from id3d_engine.priors.train_vae import (
+from id3d_engine.priors.training.curves import Curve
+from id3d_engine.priors.training.shards import decode_pngs
+from id3d_engine.priors.training.vae import (
     VaeTraining,
     edge_error,
     random_crops,

@@ -8,9 +8,9 @@ import pytest
 from id3d_engine.assets.appearance import VECTOR_NAMES
 from id3d_engine.errors import InputError
 from id3d_engine.identity.measures import LENGTH
-from id3d_engine.priors.photo_gap import COLUMNS, Photos
-from id3d_engine.priors.shards import Samples
-from id3d_engine.priors.train_start import FEWEST, People, train_start, train_starts
+from id3d_engine.priors.training.photo_gap import COLUMNS, Photos
+from id3d_engine.priors.training.shards import Samples
+from id3d_engine.priors.training.starts import FEWEST, People, train_start, train_starts
 from id3d_engine.template import load_template
 
 PHOTOS = 3

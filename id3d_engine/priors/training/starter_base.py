@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from .base import Base, TextEncoder, UNet, Vae
-from .tokenizer import train_clip_tokenizer
+from ..base import Base, TextEncoder, UNet, Vae
+from ..tokenizer import train_clip_tokenizer
 
 
 @dataclass(frozen=True)

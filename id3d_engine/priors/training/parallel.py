@@ -18,9 +18,9 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType
 from torch import nn
 
-from ..device import mixed_precision
-from ..errors import InputError
-from .base import UNet
+from ...device import mixed_precision
+from ...errors import InputError
+from ..base import UNet
 
 # One process may encode or draw samples for long while the others wait.
 PATIENCE = timedelta(days=2)

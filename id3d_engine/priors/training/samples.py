@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..prior import Prior
 from .latents import Encoded
-from .prior import Prior
 
 COLUMNS = 8
 

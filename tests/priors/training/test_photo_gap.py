@@ -10,9 +10,9 @@ import pytest
 from id3d_engine.errors import InputError
 from id3d_engine.identity.dlib_encoder import DlibEncoder
 from id3d_engine.identity.measures import LENGTH
-from id3d_engine.priors.photo_gap import COLUMNS, FEWEST, photo_gap, read_photos, with_photo_gap
+from id3d_engine.priors.training.photo_gap import COLUMNS, FEWEST, photo_gap, read_photos, with_photo_gap
 
-PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
+PORTRAIT = Path(__file__).parents[3] / "examples" / "portrait.jpg"
 SIZE = 16
 
 

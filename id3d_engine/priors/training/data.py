@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..expressions import EXPRESSIONS, NEUTRAL
+from ...expressions import EXPRESSIONS, NEUTRAL
+from ..prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
 from .latents import Encoded, LatentRows
-from .prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
 
 if TYPE_CHECKING:
-    from .train_denoiser import DenoiserTraining
+    from .denoiser import DenoiserTraining
 
 
 @dataclass(frozen=True, eq=False)

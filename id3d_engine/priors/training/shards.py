@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError, MissingDependency
+from ...errors import InputError, MissingDependency
 
 
 @dataclass(frozen=True)

@@ -10,39 +10,22 @@ from accelerate import Accelerator
 
 from id3d_engine.job import Job
 from id3d_engine.priors.adapters import Adapter, AdapterSizes
-from id3d_engine.priors.curves import Curve
 from id3d_engine.priors.noise import NoiseSchedule
 from id3d_engine.priors.prompts import DOMAINS
-from id3d_engine.priors.train_denoiser import (
+from id3d_engine.priors.training.curves import Curve
+from id3d_engine.priors.training.data import TrainingData, draw
+from id3d_engine.priors.training.denoiser import (
     Denoiser,
     DenoiserTraining,
     WeightAverage,
     standardise_identity,
     train_denoiser,
 )
-from id3d_engine.priors.training_data import TrainingData, draw
 
 
-def made_up(samples: int, photos: int = 2, dimensions: int = 8, length: int = 24) -> TrainingData:
-    """Samples whose texts and embeddings tell which row and which kind they are; two share a person."""
-    rows, people = torch.arange(samples), (samples + 1) // 2
-    generator = torch.Generator().manual_seed(0)
-    return TrainingData(
-        latents={d: torch.randn(samples, 4, 8, 8, generator=generator).half() for d in DOMAINS},
-        identity=1 + torch.rand(people, photos, dimensions, generator=generator),
-        person=rows // 2,
-        texts=torch.arange(50)[:, None].expand(-1, length).clone(),
-        prompts=dict.fromkeys(DOMAINS, 10 + rows),
-        plain_prompts=dict.fromkeys(DOMAINS, 20 + rows),
-        bare_prompts=dict.fromkeys(DOMAINS, 40 + rows),
-        expression=30 + rows % 3,
-        empty=5,
-    )
-
-
-def test_each_condition_is_dropped_for_its_share_and_all_for_as_many() -> None:
+def test_each_condition_is_dropped_for_its_share_and_all_for_as_many(four_samples: TrainingData) -> None:
     count, d = 40_000, 0.2
-    data = made_up(4)
+    data = four_samples
     config = DenoiserTraining(dropped=d, uncaptioned=0.3)
     batch = draw(data, "albedo", count, config, torch.Generator().manual_seed(0))
     text = batch.text == 5
@@ -59,8 +42,8 @@ def test_each_condition_is_dropped_for_its_share_and_all_for_as_many() -> None:
     assert float(bare.float().mean()) == pytest.approx(0.3, abs=tolerance)
 
 
-def test_a_row_keeps_its_own_conditions() -> None:
-    data = made_up(4)
+def test_a_row_keeps_its_own_conditions(four_samples: TrainingData) -> None:
+    data = four_samples
     everything = DenoiserTraining(dropped=0.0, uncaptioned=0.0)
     batch = draw(data, "geometry", 200, everything, torch.Generator().manual_seed(1))
     row = batch.text - 10
@@ -125,7 +108,7 @@ def fit(base, config: DenoiserTraining, folder: Path | None = None):
     schedule = NoiseSchedule.of(base.scheduler)
     curve = Curve(None if folder is None else folder / "curve.jsonl", every=10)
     accelerator = Accelerator(mixed_precision="no", cpu=True)
-    train_denoiser(model, schedule, made_up(4), config, Job(), accelerator, curve, saved.append)
+    train_denoiser(model, schedule, four_samples, config, Job(), accelerator, curve, saved.append)
     return model, saved, curve
 
 

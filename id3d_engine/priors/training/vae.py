@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ..job import Job, Stepper
-from .base import Vae
+from ...job import Job, Stepper
+from ..base import Vae
 from .curves import Curve
 
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 from transformers import CLIPTokenizer
 
-from ..errors import InputError
-from ..expressions import EXPRESSIONS, NEUTRAL
-from ..identity.dlib_encoder import DlibEncoder
-from .base import Base
-from .locate import STARTER_FOLDER
+from ...errors import InputError
+from ...expressions import EXPRESSIONS, NEUTRAL
+from ...identity.dlib_encoder import DlibEncoder
+from ..base import Base
+from ..locate import STARTER_FOLDER
+from ..prompts import DOMAINS, prompt
+from ..start import MEASURED_FILE, START_FILE, load_start, save_start
+from ..tokenizer import save_clip_files
 from .photo_gap import Photos
-from .prompts import DOMAINS, prompt
 from .shards import Samples
-from .start import MEASURED_FILE, START_FILE, load_start, save_start
 from .starter_base import StarterConfig, build_starter_base
-from .tokenizer import save_clip_files
-from .train_start import People, train_starts
+from .starts import People, train_starts
 
 if TYPE_CHECKING:
     from .train import TrainingConfig

@@ -33,18 +33,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..assets.asset import HeadAsset
-from ..assets.photo import head_material, photo_like
-from ..assets.sampler import random_mixture, sample_asset
-from ..errors import InputError
-from ..expressions import EXPRESSIONS, NEUTRAL
-from ..identity.dlib_encoder import DlibEncoder
-from ..identity.measures import LENGTH, measure
-from ..job import Job, Listener, silent
-from ..render.cameras import Cameras, sample_cameras, view_text
-from ..render.normals import vertex_normals
-from ..render.raster import antialias, interpolate, interpolate_corners, rasterize, sample_texture
-from ..template import HeadTemplate, load_template
+from ...assets.asset import HeadAsset
+from ...assets.photo import head_material, photo_like
+from ...assets.sampler import random_mixture, sample_asset
+from ...errors import InputError
+from ...expressions import EXPRESSIONS, NEUTRAL
+from ...identity.dlib_encoder import DlibEncoder
+from ...identity.measures import LENGTH, measure
+from ...job import Job, Listener, silent
+from ...render.cameras import Cameras, sample_cameras, view_text
+from ...render.normals import vertex_normals
+from ...render.raster import antialias, interpolate, interpolate_corners, rasterize, sample_texture
+from ...template import HeadTemplate, load_template
 
 # On half of the photo-like renders somebody smiles, grins or talks, as people do before cameras.
 ON_PHOTOS = {"smile": 1.0, "grin": 1.0, "mouth_stretch": 0.5}

@@ -18,8 +18,8 @@ from id3d_engine.errors import Cancelled, InputError
 from id3d_engine.expressions import EXPRESSION_NAMES
 from id3d_engine.identity.measures import LENGTH
 from id3d_engine.job import Job
-from id3d_engine.priors import dataset
-from id3d_engine.priors.dataset import (
+from id3d_engine.priors.training import dataset
+from id3d_engine.priors.training.dataset import (
     DatasetConfig,
     build_dataset,
     claim,
@@ -27,7 +27,7 @@ from id3d_engine.priors.dataset import (
     photographed,
     write_shard,
 )
-from id3d_engine.priors.shards import decode_pngs, find_shards, read_shards, shard_addresses
+from id3d_engine.priors.training.shards import decode_pngs, find_shards, read_shards, shard_addresses
 from id3d_engine.template import load_template
 
 CONFIG = DatasetConfig(subjects=1, views=4, photos=1, image_size=64, subjects_per_shard=1)

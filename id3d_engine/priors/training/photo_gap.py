@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..identity.encoders import Encoder
-from ..identity.measures import measure
-from ..identity.photo import load_photo
+from ...errors import InputError
+from ...identity.encoders import Encoder
+from ...identity.measures import measure
+from ...identity.photo import load_photo
 
 PEOPLE = "people.csv"
 COLUMNS = ("gender", "age", "african", "asian", "caucasian")

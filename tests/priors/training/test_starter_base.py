@@ -7,8 +7,8 @@ import torch
 from transformers import CLIPTokenizer
 
 from id3d_engine.priors.base import Base, load_base, save_base, set_latent_scale
-from id3d_engine.priors.starter_base import StarterConfig, _text_encoder, _unet, _vae
 from id3d_engine.priors.tokenizer import train_clip_tokenizer
+from id3d_engine.priors.training.starter_base import StarterConfig, _text_encoder, _unet, _vae
 
 SENTENCE = "a young woman with freckles"
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import InputError, MissingDependency
+from ...errors import InputError, MissingDependency
 
 OPTIMIZERS = ("adamw", "adamw8bit")
 

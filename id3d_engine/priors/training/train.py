@@ -24,26 +24,27 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from ..errors import InputError
-from ..identity.dlib_encoder import DlibEncoder
-from ..job import Job, Listener, silent
-from .adapter_files import UNET_FILE, load_adapter, sha256
-from .adapters import Adapter, AdapterSizes
-from .base import Base, load_base, set_latent_scale
+from ...errors import InputError
+from ...identity.dlib_encoder import DlibEncoder
+from ...job import Job, Listener, silent
+from ...models.library import sha256
+from ..adapter_files import UNET_FILE, load_adapter
+from ..adapters import Adapter, AdapterSizes
+from ..base import Base, load_base, set_latent_scale
+from ..locate import locate
+from ..noise import NoiseSchedule
+from ..prompts import DOMAINS
 from .curves import Curve
+from .data import training_data
+from .denoiser import Denoiser, DenoiserTraining, standardise_identity, train_denoiser
+from .folder import claim, new_base, write_starts
 from .latents import Encoded, check, encode_shards, open_encoded
-from .locate import locate
-from .noise import NoiseSchedule
 from .parallel import AgreedCancel, shard_base, start_processes
 from .photo_gap import read_photos, with_photo_gap
-from .prompts import DOMAINS
+from .result import Result
 from .shards import Samples, decode_pngs, read_shards, shard_addresses
 from .starter_base import StarterConfig
-from .train_denoiser import Denoiser, DenoiserTraining, standardise_identity, train_denoiser
-from .train_vae import VaeTraining, reconstruction_psnr, train_vae
-from .training_data import training_data
-from .training_folder import claim, new_base, write_starts
-from .training_result import Result
+from .vae import VaeTraining, reconstruction_psnr, train_vae
 
 # What a frozen base weighs in, by accelerate's name of the precision; adapters stay float32.
 BASE_DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

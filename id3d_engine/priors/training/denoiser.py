@@ -16,17 +16,17 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..job import Job, Stepper
-from .adapters import Adapter
-from .base import TextEncoder, UNet
+from ...job import Job, Stepper
+from ..adapters import Adapter
+from ..base import TextEncoder, UNet
+from ..noise import NoiseSchedule
+from ..prompts import DOMAINS
 from .curves import Curve
-from .noise import NoiseSchedule
+from .data import TrainingData, draw
 from .optimizers import make_optimizer
 from .parallel import average_gradients
-from .prompts import DOMAINS
 from .text_tokens import TextTokens
-from .train_vae import warm_cosine
-from .training_data import TrainingData, draw
+from .vae import warm_cosine
 
 LARGE = 200_000_000  # weights of a UNet, from which activations fill a GPU
 

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import torch
 
-from ..errors import OutOfMemory
-from ..identity.dlib_encoder import DlibEncoder
-from ..job import Job
-from .adapter_files import UNET_FILE, AdapterConfig, save_adapter, sha256
-from .adapters import Adapter, AdapterSizes
-from .base import Base, save_base
+from ...errors import OutOfMemory
+from ...identity.dlib_encoder import DlibEncoder
+from ...job import Job
+from ...models.library import sha256
+from ..adapter_files import STRONG, UNET_FILE, AdapterConfig, save_adapter
+from ..adapters import Adapter, AdapterSizes
+from ..base import Base, save_base
+from ..prompts import DOMAINS
 from .card import write_card
+from .denoiser import DenoiserTraining
 from .latents import Encoded
-from .prompts import DOMAINS
 from .samples import write_grid
-from .train_denoiser import DenoiserTraining
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,7 @@ class Result:
             resolution=self.resolution,
             prediction=self.prediction,
             training=asdict(self.training),
+            advice=None if self.base is None else STRONG,
             metrics=dict(found),
         )
         for domain, adapter in self.adapters.items():
