@@ -100,7 +100,7 @@ def test_standardising_is_a_change_of_variable(base) -> None:
     assert folded.state_dict().keys() == plain.state_dict().keys()
 
 
-def fit(base, config: DenoiserTraining, folder: Path | None = None):
+def fit(base, data: TrainingData, config: DenoiserTraining, folder: Path | None = None):
     torch.manual_seed(0)
     adapters = {d: Adapter(base.unet, AdapterSizes(8, rank=2)) for d in DOMAINS}
     model = Denoiser(base.unet, base.text_encoder, adapters)
@@ -108,22 +108,22 @@ def fit(base, config: DenoiserTraining, folder: Path | None = None):
     schedule = NoiseSchedule.of(base.scheduler)
     curve = Curve(None if folder is None else folder / "curve.jsonl", every=10)
     accelerator = Accelerator(mixed_precision="no", cpu=True)
-    train_denoiser(model, schedule, four_samples, config, Job(), accelerator, curve, saved.append)
+    train_denoiser(model, schedule, data, config, Job(), accelerator, curve, saved.append)
     return model, saved, curve
 
 
-def test_a_frozen_base_is_bit_equal_afterwards(base) -> None:
+def test_a_frozen_base_is_bit_equal_afterwards(base, four_samples: TrainingData) -> None:
     before = {k: v.clone() for part in (base.unet, base.text_encoder) for k, v in part.state_dict().items()}
-    model, saved, _ = fit(base, DenoiserTraining(steps=2, batch=1, train_base=False))
+    model, saved, _ = fit(base, four_samples, DenoiserTraining(steps=2, batch=1, train_base=False))
     after = {k: v for part in (base.unet, base.text_encoder) for k, v in part.state_dict().items()}
     assert all(torch.equal(after[k], v) for k, v in before.items())
     assert model.adapters["albedo"].image_proj.proj[0].weight.grad is not None
     assert saved == [2]
 
 
-def test_training_learns(base, tmp_path: Path) -> None:
+def test_training_learns(base, tmp_path: Path, four_samples: TrainingData) -> None:
     config = DenoiserTraining(steps=20, batch=4, learning_rate=2e-2, plain_every=10)
-    _, saved, curve = fit(base, config, tmp_path)
+    _, saved, curve = fit(base, four_samples, config, tmp_path)
     first = json.loads((tmp_path / "curve.jsonl").read_text().splitlines()[0])
     assert curve.last()["geometry"] < 0.95 * first["geometry"]
     assert curve.last()["step"] == 20

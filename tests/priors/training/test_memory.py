@@ -21,6 +21,7 @@ from id3d_engine.priors.prompts import DOMAINS
 from id3d_engine.priors.training import result as training_result
 from id3d_engine.priors.training import text_tokens
 from id3d_engine.priors.training.curves import Curve
+from id3d_engine.priors.training.data import TrainingData
 from id3d_engine.priors.training.denoiser import Denoiser, DenoiserTraining, train_denoiser
 from id3d_engine.priors.training.optimizers import make_optimizer
 from id3d_engine.priors.training.text_tokens import TextTokens
@@ -65,21 +66,21 @@ def test_checkpointing_gives_the_same_gradients_from_less_memory(base) -> None:
     assert little < 0.5 * much
 
 
-def weights_after(base, config: DenoiserTraining) -> dict[str, torch.Tensor]:
+def weights_after(base, data: TrainingData, config: DenoiserTraining) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     parts = copy.deepcopy(base)
     adapters = {d: Adapter(parts.unet, AdapterSizes(8, rank=2)) for d in DOMAINS}
     model = Denoiser(parts.unet, parts.text_encoder, adapters)
     schedule, accelerator = NoiseSchedule.of(base.scheduler), Accelerator(mixed_precision="no", cpu=True)
-    train_denoiser(model, schedule, four_samples, config, Job(), accelerator, Curve(None), lambda step: None)
+    train_denoiser(model, schedule, data, config, Job(), accelerator, Curve(None), lambda step: None)
     return model.adapters.state_dict()
 
 
-def test_passes_add_up_to_a_batch(base) -> None:
+def test_passes_add_up_to_a_batch(base, four_samples: TrainingData) -> None:
     common = {"steps": 3, "learning_rate": 0.05, "train_base": False}
-    one = weights_after(base, DenoiserTraining(batch=8, **common))
-    four = weights_after(base, DenoiserTraining(batch=2, accumulate=4, **common))
-    fresh = weights_after(base, DenoiserTraining(batch=2, **{**common, "steps": 0}))
+    one = weights_after(base, four_samples, DenoiserTraining(batch=8, **common))
+    four = weights_after(base, four_samples, DenoiserTraining(batch=2, accumulate=4, **common))
+    fresh = weights_after(base, four_samples, DenoiserTraining(batch=2, **{**common, "steps": 0}))
     moved = {k: (one[k] - fresh[k]).norm() for k in one}
     assert all(float((one[k] - four[k]).norm()) <= 0.02 * float(moved[k]) + 1e-6 for k in one)
     assert max(moved.values()) > 0.005
