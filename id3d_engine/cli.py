@@ -163,12 +163,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 def _identity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photos of one person")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.id")
-    parser.add_argument(
-        "--encoder",
-        choices=("dlib", "arcface"),
-        default="dlib",
-        help="dlib is free for any use; arcface's weights are for non-commercial research only",
-    )
+    _encoder(parser)
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +206,7 @@ def _dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subjects-per-shard", type=_positive, help="heads a file (50; 4 scans); a stopped run repeats one"
     )
+    _encoder(parser)
     _workers(parser)
     _progress(parser)
 
@@ -227,6 +223,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", metavar="FOLDER|HUB-ID", help="adapt this pipeline, frozen; else a small one is trained too"
     )
+    _encoder(parser)
     parser.add_argument("--begin", metavar="PRIOR", help="begin from this prior's weights instead of noise")
     parser.add_argument(
         "--photos",
@@ -265,6 +262,15 @@ def _head(parser: argparse.ArgumentParser) -> None:
 
 def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, default="auto")
+
+
+def _encoder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--encoder",
+        choices=("dlib", "arcface"),
+        default="dlib",
+        help="who reads faces: dlib is free for any use; arcface's weights are for non-commercial research",
+    )
 
 
 def _seed(parser: argparse.ArgumentParser) -> None:

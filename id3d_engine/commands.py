@@ -202,6 +202,7 @@ def dataset(options: argparse.Namespace) -> None:
     from .priors.training.dataset import DatasetConfig, build_dataset
     from .scans import FOR_SCANS
 
+    _notice(options.encoder)
     asked = {f.name: getattr(options, f.name) for f in fields(DatasetConfig) if f.name != "source"}
     how: dict[str, Any] = {"workers": options.workers, "listener": listener_for(options.progress)}
     with _going_on_by_itself() as cancel:
@@ -217,6 +218,14 @@ def dataset(options: argparse.Namespace) -> None:
     _say(f"{len(shards)} shard(s) in {options.out}")
 
 
+def _notice(encoder: str) -> None:
+    """Say what an encoder's licence is; better now than after the work that it is not installed."""
+    from .identity.encoders import load_encoder
+
+    if notice := load_encoder(encoder).notice:
+        _say(notice)
+
+
 def _scanned(scans: Path, out: Path, config: Any, how: dict[str, Any]) -> list[Path]:
     from .scans import scanned_dataset
 
@@ -230,6 +239,7 @@ def train(options: argparse.Namespace) -> None:
     """`id3d train`: stopped and called again, it goes on where it was."""
     if (options.dataset is None) == (options.scans is None):
         raise InputError("name a dataset to train on, or a folder of --scans")
+    from .identity.encoders import DIMENSIONS
     from .priors.training.parallel import join_processes
     from .priors.training.train import TrainingConfig
     from .priors.training.train import train as run
@@ -247,7 +257,7 @@ def train(options: argparse.Namespace) -> None:
             checkpointing=options.checkpointing,
             save_every=options.save_every,
         ),
-        sizes=_with(plain.sizes, rank=options.rank),
+        sizes=_with(plain.sizes, rank=options.rank, identity_dimension=DIMENSIONS[options.encoder]),
         precision=options.precision,
         shard_base=options.shard_base,
         seed=options.seed,
@@ -256,7 +266,7 @@ def train(options: argparse.Namespace) -> None:
     with _going_on_by_itself() as cancel:
         how = {"workers": options.workers, "listener": listener, "cancel": cancel}
         run(
-            options.dataset or _rendered(options.scans, options.base, options.out, how),
+            options.dataset or _rendered(options.scans, options, how),
             options.out,
             config,
             base=options.base,
@@ -269,14 +279,18 @@ def train(options: argparse.Namespace) -> None:
         _say(f"{options.out} is a prior now: use it with --prior {options.out}")
 
 
-def _rendered(scans: Path, base: str | None, out: Path, how: dict[str, Any]) -> str:
+def _rendered(scans: Path, options: argparse.Namespace, how: dict[str, Any]) -> str:
     """The dataset that the scans give for a base, beside the checkpoints; made by the first process."""
     from .priors.training.parallel import join_processes
     from .priors.training.train import image_size_of
     from .scans import FOR_SCANS
 
+    _notice(options.encoder)
+    base, out = options.base, options.out
     folder = out.with_name(out.name + ".work") / "dataset"
-    config = FOR_SCANS if base is None else replace(FOR_SCANS, image_size=image_size_of(base))
+    config = replace(FOR_SCANS, encoder=options.encoder)
+    if base is not None:
+        config = replace(config, image_size=image_size_of(base))
     with join_processes().main_process_first():
         _scanned(scans, folder, config, how)
     return str(folder)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MissingDependency
-from .faces import Face
+from .faces import Face, choose_face
 
 DEFAULT_FOLDER = Path("~/.insightface/models/buffalo_l")
 _DETECTOR = "det_10g.onnx"
@@ -78,6 +78,10 @@ class ArcFaceEncoder:
             Face((float(box[0]), float(box[1]), float(box[2]), float(box[3])), float(box[4]), points)
             for box, points in zip(boxes, landmarks, strict=True)
         ]
+
+    def quick_face(self, image: NDArray[np.uint8]) -> Face:
+        """The largest face of a render; raises as `choose_face` does."""
+        return choose_face(self.faces(image), "the render")[0]
 
     def embed_face(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.float32]:
         """(512,) float32 of unit length.

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .faces import Face
 
-ENCODERS = ("dlib", "arcface")
+# Name -> how many numbers it makes of a face.
+DIMENSIONS = {"dlib": 128, "arcface": 512}
+ENCODERS = tuple(DIMENSIONS)
 
 
 class Encoder(Protocol):
@@ -33,6 +35,14 @@ class Encoder(Protocol):
 
     def faces(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces in an (H, W, 3) uint8 RGB image."""
+        ...
+
+    def quick_face(self, image: NDArray[np.uint8]) -> Face:
+        """The largest face of a render, by the quickest detection that finds one.
+
+        Raises:
+            InputError: there is none.
+        """
         ...
 
     def embed_face(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.float32]:

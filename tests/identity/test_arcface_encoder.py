@@ -120,6 +120,7 @@ def test_detects_aligns_and_embeds_like_the_reference(model_folder, picture):
     (face,) = encoder.faces(picture)
     np.testing.assert_allclose(face.box, (204, 100, 374, 250), atol=1e-3)
     np.testing.assert_allclose(face.landmarks, POINTS, atol=1e-3)
+    assert encoder.quick_face(picture).box == face.box
     embedding = encoder.embed_face(picture, face)
     assert embedding.shape == (512,) and embedding.dtype == np.float32
     assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-6)

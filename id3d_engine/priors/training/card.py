@@ -14,7 +14,7 @@ with the regressor that gives the start head (`start.safetensors`).
 - Use: score distillation of expressive 3D heads with `id3d generate`. Not a face generator of its own.
 - Data: {data}
   {photos}
-  The identity encoder is dlib's face recognition network (public domain).
+  {encoder}
 - Limits: heads that the data does not cover (headgear, glasses, skin conditions) come out
   as the nearest that it does.
 - Licence of the weights: {licence}.
@@ -40,11 +40,18 @@ _PHOTOS = """Of photographs only this was used: by how much embeddings of `photo
   from renders' of people of the same sex, age and ancestry."""
 
 
+_ENCODERS = {
+    "dlib": "The identity encoder is dlib's face recognition network (public domain).",
+    "arcface": "The identity encoder is ArcFace (insightface's buffalo_l), for non-commercial research only.",
+}
+
+
 def write_card(
     folder: Path,
     facts: Mapping[str, object],
     metrics: Mapping[str, object],
     *,
+    encoder: str,
     base: str | None = None,
     scanned: bool = False,
 ) -> None:
@@ -54,6 +61,7 @@ def write_card(
         folder: The prior's.
         facts: On data and settings.
         metrics: At this save.
+        encoder: Of identities.
         base: The frozen base's name; None is one trained with the adapters.
         scanned: Whether the data are somebody's scans, not drawn heads.
     """
@@ -62,6 +70,7 @@ def write_card(
         base="the one in this folder (a diffusers Stable Diffusion pipeline)"
         if base is None
         else f"`{base}`",
+        encoder=_ENCODERS[encoder],
         data=_SCANNED if scanned else _DRAWN,
         photos=_PHOTOS if "photo_faces" in metrics else "No photograph of a person was used.",
         licence=("the scans' owner's choice" if scanned else "CC0-1.0")

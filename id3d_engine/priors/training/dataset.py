@@ -38,7 +38,7 @@ from ...assets.photo import head_material, photo_like
 from ...assets.sampler import random_mixture, sample_asset
 from ...errors import InputError
 from ...expressions import EXPRESSIONS, NEUTRAL
-from ...identity.dlib_encoder import DlibEncoder
+from ...identity.encoders import Encoder, load_encoder
 from ...identity.measures import LENGTH, measure
 from ...job import Job, Listener, silent
 from ...render.cameras import Cameras, sample_cameras, view_text
@@ -65,6 +65,7 @@ class DatasetConfig:
         photos: Photo-like renders a head that must show a face the encoder finds.
         image_size: Pixels of the square renders.
         subjects_per_shard: Heads in one tar file.
+        encoder: Who reads the photo-like renders, "dlib" or "arcface".
         source: What tells a source of heads from others; "" are those drawn from seeds.
     """
 
@@ -74,6 +75,7 @@ class DatasetConfig:
     photos: int = 3
     image_size: int = 256
     subjects_per_shard: int = 50
+    encoder: str = "dlib"
     source: str = ""
 
 
@@ -167,7 +169,7 @@ def _write_shards(
 
 def write_shard(path: Path, config: DatasetConfig, start: int, heads: HeadSource = sample_asset) -> Path:
     """Render heads `start` .. `start + subjects_per_shard` into one tar file at `path`."""
-    template, encoder = load_template(), DlibEncoder()
+    template, encoder = load_template(), load_encoder(config.encoder)
     temporary = path.with_suffix(".partial")
     try:
         with tarfile.open(temporary, "w") as tar:
@@ -185,7 +187,7 @@ def write_shard(path: Path, config: DatasetConfig, start: int, heads: HeadSource
 
 
 def render_subject(
-    asset: HeadAsset, template: HeadTemplate, encoder: DlibEncoder, config: DatasetConfig
+    asset: HeadAsset, template: HeadTemplate, encoder: Encoder, config: DatasetConfig
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Key and files of every sample of one head; none if no photo of it shows a face."""
     job = Job(seed=asset.seed)
@@ -220,6 +222,7 @@ def render_subject(
             "view": view_text(cameras)[0],
             "attributes": asset.attributes,
             "target": target,
+            "encoder": encoder.name,
         }
         yield (
             f"{asset.seed:08d}-{view:02d}",
@@ -234,7 +237,7 @@ def render_subject(
 
 
 def photographed(
-    asset: HeadAsset, template: HeadTemplate, encoder: DlibEncoder, job: Job, count: int
+    asset: HeadAsset, template: HeadTemplate, encoder: Encoder, job: Job, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(P, D) embeddings and (P, M) measures of up to `count` photo-like renders that show a face."""
     embeddings: list[NDArray[np.float32]] = []

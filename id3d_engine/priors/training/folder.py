@@ -15,7 +15,6 @@ from transformers import CLIPTokenizer
 
 from ...errors import InputError
 from ...expressions import EXPRESSIONS, NEUTRAL
-from ...identity.dlib_encoder import DlibEncoder
 from ..base import Base
 from ..locate import STARTER_FOLDER
 from ..prompts import DOMAINS, prompt
@@ -104,7 +103,7 @@ def write_starts(people: People, faces: Photos | None, work: Path, out: Path) ->
     """Put start regressors into the prior's folder `out`.
 
     They are fitted once and kept in `work`. Of scans nobody knows the numbers that they predict, so a
-    prior trained on scans takes the packaged starter's, which read the same recogniser's embeddings.
+    prior trained on scans takes the packaged starter's, which reads photos by its own recogniser.
 
     Returns:
         A sentence for the user where something else than usual was done, or "".
@@ -112,7 +111,7 @@ def write_starts(people: People, faces: Photos | None, work: Path, out: Path) ->
     home, sentence = work, ""
     if any(record["target"] is None for record in people.records):
         packaged = load_start(STARTER_FOLDER)
-        if packaged is None or packaged.encoder != DlibEncoder.name:
+        if packaged is None:
             return "heads start from the mean head: no start regressor is fitted to scans"
         home, sentence = (
             STARTER_FOLDER,

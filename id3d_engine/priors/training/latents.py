@@ -116,7 +116,7 @@ def check(samples: Samples, image_size: int, dimension: int) -> None:
     if found != dimension:
         raise InputError(
             f"the dataset's embeddings have {found} numbers but the adapters want {dimension}: "
-            "build the dataset with the same identity encoder"
+            "name the encoder that the dataset was built with (--encoder)"
         )
     if samples.image_size != image_size:
         raise InputError(

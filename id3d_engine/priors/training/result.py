@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from ...errors import OutOfMemory
-from ...identity.dlib_encoder import DlibEncoder
 from ...job import Job
 from ...models.library import sha256
 from ..adapter_files import STRONG, UNET_FILE, AdapterConfig, save_adapter
@@ -67,7 +66,7 @@ class Result:
             save_base(self.parts, self.out)
         description = AdapterConfig(
             domain=DOMAINS[0],
-            identity_encoder=DlibEncoder.name,
+            identity_encoder=self.encoded.people.encoder,
             identity_dimension=self.sizes.identity_dimension,
             identity_tokens=self.sizes.identity_tokens,
             base=self.base or self.out.name,
@@ -83,7 +82,14 @@ class Result:
         for domain, adapter in self.adapters.items():
             save_adapter(adapter, replace(description, domain=domain, image_convention=""), self.out)
         scanned = any(record["target"] is None for record in self.encoded.people.records)
-        write_card(self.out, self.facts, found, base=self.base, scanned=scanned)
+        write_card(
+            self.out,
+            self.facts,
+            found,
+            encoder=self.encoded.people.encoder,
+            base=self.base,
+            scanned=scanned,
+        )
         for domain in self.adapters:
             grid = self.work / f"samples-{domain}-{found['step']:06d}.png"
             try:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...identity.dlib_encoder import DlibEncoder
 from ...template import load_template
 from ..reading import fit_reading
 from ..start import StartRegressor, fit_start
@@ -50,6 +49,11 @@ class People:
         """The first so many people."""
         rows = self.subject < count
         return People(self.embeddings[rows], self.measures[rows], self.subject[rows], self.records[:count])
+
+    @property
+    def encoder(self) -> str:
+        """Name of the encoder that read the renders."""
+        return self.records[0].get("encoder", "dlib")
 
     def gap(self, rows: NDArray[np.floating], photos: Photos, of_photos: NDArray[np.floating]) -> PhotoGap:
         """How (N', D) numbers of photographs differ from (N, D) rows of the same kind.
@@ -105,7 +109,7 @@ def _fit(
         targets[subject],
         subject,
         shape_size=len(moved),
-        encoder=DlibEncoder.name,
+        encoder=people.encoder,
         importance=(moved**2).sum(axis=1),  # an error of a shape coefficient weighs what it moves the face
         linear=linear,
     )

@@ -25,7 +25,7 @@ import torch
 from accelerate import Accelerator
 
 from ...errors import InputError
-from ...identity.dlib_encoder import DlibEncoder
+from ...identity.encoders import DIMENSIONS, load_encoder
 from ...job import Job, Listener, silent
 from ...models.library import sha256
 from ..adapter_files import UNET_FILE, load_adapter
@@ -67,7 +67,7 @@ class TrainingConfig:
     vae: VaeTraining = field(default_factory=VaeTraining)
     denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
     starter: StarterConfig = field(default_factory=StarterConfig)
-    sizes: AdapterSizes = field(default_factory=lambda: AdapterSizes(DlibEncoder.dimensions, rank=16))
+    sizes: AdapterSizes = field(default_factory=lambda: AdapterSizes(DIMENSIONS["dlib"], rank=16))
     precision: str = "auto"
     shard_base: bool = False
     seed: int = 0
@@ -77,7 +77,7 @@ class TrainingConfig:
         """Settings for adapters on a frozen base of Stable Diffusion's size and one GPU of 24 GB."""
         return cls(
             denoiser=DenoiserTraining(batch=8, learning_rate=1e-4, train_base=False),
-            sizes=AdapterSizes(DlibEncoder.dimensions),
+            sizes=AdapterSizes(DIMENSIONS["dlib"]),
         )
 
 
@@ -140,7 +140,7 @@ def train(
         parts = _trained_base(shards, config, begin, work, job, processes, metrics)
     encoded = _encoded(parts, shards, work, config, processes, job.listener, cancel)
     people, identity = encoded.people, encoded.identity()
-    faces = None if photos is None else read_photos(photos, DlibEncoder())
+    faces = None if photos is None else read_photos(photos, load_encoder(people.encoder))
     if faces is not None:
         gap = people.gap(people.embeddings, faces, faces.embeddings)
         away = np.linalg.norm(gap.at(faces.attributes).mean(axis=0))

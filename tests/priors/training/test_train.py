@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from id3d_engine.priors.start import START_FILE, load_start
 from id3d_engine.priors.training import folder as training_folder
 from id3d_engine.priors.training import result as training_result
 from id3d_engine.priors.training.denoiser import DenoiserTraining
+from id3d_engine.priors.training.shards import find_shards
 from id3d_engine.priors.training.train import TrainingConfig, train
 from id3d_engine.priors.training.vae import VaeTraining
 
@@ -224,3 +227,36 @@ def test_a_frozen_base_has_nothing_to_begin_from(
 ) -> None:
     with pytest.raises(InputError, match="not both"):
         train(dataset_folder, tmp_path / "prior", config, base=trained, begin=trained)
+
+
+def test_a_prior_listens_to_the_encoder_that_read_its_data(
+    dataset_folder: Path, config: TrainingConfig, tmp_path: Path
+) -> None:
+    read_by_arcface(dataset_folder, tmp_path)
+    with pytest.raises(InputError, match=r"have 512 numbers but the adapters want 128: .*\(--encoder\)"):
+        train(tmp_path, tmp_path / "other", config)
+    train(tmp_path, tmp_path / "prior", replace(config, sizes=AdapterSizes(512, rank=2)))
+    for domain in DOMAINS:
+        found = read_adapter_config(tmp_path / "prior", domain)
+        assert (found.identity_encoder, found.identity_dimension) == ("arcface", 512)
+    start = load_start(tmp_path / "prior")
+    assert start is not None and (start.encoder, start.support.shape[1]) == ("arcface", 512)
+    assert "ArcFace" in (tmp_path / "prior" / "card.md").read_text(encoding="utf-8")
+
+
+def read_by_arcface(dataset: Path, out: Path) -> None:
+    """The same renders with ArcFace-sized embeddings, drawn at random."""
+    random = np.random.default_rng(0)
+    for shard in find_shards(dataset):
+        with tarfile.open(shard) as old, tarfile.open(out / shard.name, "w") as new:
+            for member in old:
+                data = old.extractfile(member).read()
+                if member.name.endswith("identity.npy"):
+                    rows = random.normal(size=(len(np.load(io.BytesIO(data))), 512)).astype(np.float32)
+                    buffer = io.BytesIO()
+                    np.save(buffer, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+                    data = buffer.getvalue()
+                elif member.name.endswith(".json"):
+                    data = json.dumps({**json.loads(data), "encoder": "arcface"}).encode()
+                member.size = len(data)
+                new.addfile(member, io.BytesIO(data))
