@@ -123,8 +123,8 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
     hair, cover, strands = scalp_hair(f.skull, points, look, f.texel.extent)
     colour = mixed(colour, hair, cover)
     hairy = np.maximum(np.maximum(cover, dense), 0.8 * brows)
-    roughness = roughness + (0.58 - 0.25 * strands - roughness) * hairy
-    specular = specular + (0.30 + 0.25 * strands - specular) * hairy
+    roughness = roughness + (0.66 - 0.14 * strands - roughness) * hairy
+    specular = specular + (0.22 + 0.13 * strands - specular) * hairy
 
     _paint_inside(colour, roughness, specular, f)
     colour[f.eyes.where] = paint_eyes(f.eyes, float(np.median(f.texel.extent[f.eyes.where])), look)
