@@ -49,7 +49,7 @@ _OPTIONAL = {
     "bpy": ("writes .blend, FBX and USD files", "pip install 'id3d-engine[bpy]'"),
     "insightface": ("ArcFace identities for production priors", "pip install 'id3d-engine[insightface]'"),
     "nvdiffrast": (
-        "visibility on an NVIDIA GPU (non-commercial licence)",
+        "quicker visibility on an NVIDIA GPU (non-commercial licence; torch does it without)",
         "install it from https://github.com/NVlabs/nvdiffrast",
     ),
     "anny": ("3D heads to train priors on", "pip install 'id3d-engine[train]'"),
