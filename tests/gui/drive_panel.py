@@ -60,6 +60,8 @@ def main() -> int:
     parser.add_argument("--blender", default="blender")
     parser.add_argument("--expressions", default="", help="names, so that it takes less time")
     options = parser.parse_args()
+    # Blender has a working folder of its own. Not resolved: a virtual environment's Python is a link.
+    options.engine, options.photo = options.engine.absolute(), options.photo.absolute()
     out = options.out.resolve()
     shutil.rmtree(out, ignore_errors=True)
     (out / "profile").mkdir(parents=True)
