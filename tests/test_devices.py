@@ -1,9 +1,9 @@
 """The method on a device that is not the CPU, on machines without any.
 
-`Elsewhere` tensors compute with CPU tensors that they hold, and refuse to meet a CPU tensor, as tensors on
-a GPU do. They go by the name of torch's "meta" device, the one that every build of torch knows. What waits
-for a GPU is counted: values and tensors brought to the CPU, sizes that depend on values, tensors that are
-sent there with blocking.
+`Elsewhere` tensors compute with CPU tensors that they hold. They refuse to meet a CPU tensor, as tensors
+on a GPU do, and float64, as Apple's GPUs do. They go by the name of torch's "meta" device, the one that
+every build of torch knows. What waits for a GPU is counted: values and tensors brought to the CPU, sizes
+that depend on values, tensors that are sent there with blocking.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class Elsewhere(Tensor):
             cls, held.shape, strides=held.stride(), storage_offset=held.storage_offset(),
             dtype=held.dtype, device=THERE,
         )  # fmt: skip
+        if held.dtype == torch.float64:
+            raise TypeError("float64 is not for every device: Apple's GPUs have none")
         made.held = held
         return made
 
