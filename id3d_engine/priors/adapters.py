@@ -24,6 +24,7 @@ safe with gradient checkpointing, torch.compile, threads and any batch size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,12 +150,11 @@ class Adapter(nn.Module):
 
     def install(self, unet: UNet) -> None:
         """Put this adapter's processors into `unet`, in place of whatever is there."""
-        for path, attention in attention_layers(unet).items():
-            branch: Any = self.layers[path.replace(".", "/")]
-            if attention.is_cross_attention:
-                attention.set_processor(ConditionedCrossAttention(self, branch))
-            else:
-                attention.set_processor(DomainSelfAttention(branch))
+        install(unet, [self])
+
+    def branch(self, path: str) -> Any:
+        """The weights that one attention layer gains, by the layer's path in the UNet."""
+        return self.layers[path.replace(".", "/")]
 
     def fuse(self, unet: UNet) -> None:
         """Like `install`, for weights that rest: self-attention projects once, the domain's update added in.
@@ -164,13 +164,25 @@ class Adapter(nn.Module):
         self.install(unet)
         for path, attention in attention_layers(unet).items():
             if not attention.is_cross_attention:
-                branch: Any = self.layers[path.replace(".", "/")]
-                attention.set_processor(FusedSelfAttention(attention, branch))
+                attention.set_processor(FusedSelfAttention(attention, self.branch(path)))
 
     @staticmethod
     def remove(unet: UNet) -> None:
         """Give `unet` its own attention back."""
         unet.set_attn_processor(AttnProcessor2_0())
+
+
+def install(unet: UNet, adapters: Sequence[Adapter]) -> None:
+    """Put the processors of one or several domains into `unet`, in place of whatever is there.
+
+    Of several, each has an equal share of a batch's rows, one after another.
+    """
+    for path, attention in attention_layers(unet).items():
+        branches = [adapter.branch(path) for adapter in adapters]
+        if attention.is_cross_attention:
+            attention.set_processor(ConditionedCrossAttention(adapters, branches))
+        else:
+            attention.set_processor(DomainSelfAttention(branches))
 
 
 class AdaptedUNet(nn.Module):
@@ -205,8 +217,8 @@ class AdaptedUNet(nn.Module):
 class DomainSelfAttention:
     """Attention processor: self-attention with the domain's additive Q, K and V."""
 
-    def __init__(self, branch: DomainBranch) -> None:
-        self.branch = branch
+    def __init__(self, branches: Sequence[DomainBranch]) -> None:
+        self.branches = branches
 
     def __call__(
         self,
@@ -217,10 +229,9 @@ class DomainSelfAttention:
         identity_tokens: Tensor | None = None,
         expression_tokens: Tensor | None = None,
     ) -> Tensor:
-        branch = self.branch
-        query = attn.to_q(hidden_states) + branch.to_q(hidden_states)
-        key = attn.to_k(hidden_states) + branch.to_k(hidden_states)
-        value = attn.to_v(hidden_states) + branch.to_v(hidden_states)
+        query = attn.to_q(hidden_states) + _shared([b.to_q for b in self.branches], hidden_states)
+        key = attn.to_k(hidden_states) + _shared([b.to_k for b in self.branches], hidden_states)
+        value = attn.to_v(hidden_states) + _shared([b.to_v for b in self.branches], hidden_states)
         mask = _mask(attn, attention_mask, hidden_states)
         return _finish(attn, _attend(attn, query, key, value, mask), hidden_states)
 
@@ -256,8 +267,8 @@ class FusedSelfAttention:
 class ConditionedCrossAttention:
     """Attention processor: cross-attention to text, identity and expression, added up."""
 
-    def __init__(self, adapter: Adapter, branch: ConditionBranch) -> None:
-        self.adapter, self.branch = adapter, branch
+    def __init__(self, adapters: Sequence[Adapter], branches: Sequence[ConditionBranch]) -> None:
+        self.adapters, self.branches = adapters, branches
 
     def __call__(
         self,
@@ -276,13 +287,16 @@ class ConditionedCrossAttention:
         mask = _mask(attn, attention_mask, text)
         out = _attend(attn, query, attn.to_k(text), attn.to_v(text), mask)
         # The strengths scale the values: the same sum, and there are fewer of them than of queries.
-        b = self.branch
         if identity_tokens is not None:
-            value = self.adapter.lambda_id * b.to_v_id(identity_tokens)
-            out = out + _attend(attn, query, b.to_k_id(identity_tokens), value)
+            key = _shared([b.to_k_id for b in self.branches], identity_tokens)
+            strengths = [adapter.lambda_id for adapter in self.adapters]
+            value = _shared([b.to_v_id for b in self.branches], identity_tokens, strengths)
+            out = out + _attend(attn, query, key, value)
         if expression_tokens is not None:
-            value = self.adapter.lambda_exp * b.to_v_exp(expression_tokens)
-            out = out + _attend(attn, query, b.to_k_exp(expression_tokens), value)
+            key = _shared([b.to_k_exp for b in self.branches], expression_tokens)
+            strengths = [adapter.lambda_exp for adapter in self.adapters]
+            value = _shared([b.to_v_exp for b in self.branches], expression_tokens, strengths)
+            out = out + _attend(attn, query, key, value)
         return _finish(attn, out, hidden_states)
 
 
@@ -304,6 +318,15 @@ def attention_layers(unet: UNet) -> dict[str, Any]:
             )
         layers[name] = attention
     return layers
+
+
+def _shared(layers: Sequence[nn.Module], x: Tensor, strengths: Sequence[float] | None = None) -> Tensor:
+    """(B, ...) what each layer makes of its share of the rows, times its strength."""
+    shares = x.chunk(len(layers)) if len(layers) > 1 else [x]
+    made = [layer(share) for layer, share in zip(layers, shares, strict=True)]
+    if strengths is not None:
+        made = [strength * each for strength, each in zip(strengths, made, strict=True)]
+    return torch.cat(made) if len(made) > 1 else made[0]
 
 
 def _mask(attn: Attention, mask: Tensor | None, keys: Tensor) -> Tensor | None:

@@ -13,6 +13,7 @@ from id3d_engine.priors.adapters import (
     ConditionBranch,
     DomainBranch,
     attention_layers,
+    install,
 )
 from id3d_engine.priors.base import Base
 
@@ -68,6 +69,23 @@ def test_a_fused_adapter_that_changes_nothing_has_the_bases_weights(base: Base) 
         if not attention.is_cross_attention:
             own = torch.cat([getattr(attention, name).weight for name in ("to_q", "to_k", "to_v")])
             assert torch.equal(attention.processor.weight, own)
+
+
+@torch.no_grad()
+def test_two_domains_share_a_batch(base: Base, inputs: tuple[Tensor, ...]) -> None:
+    first, second = randomise(Adapter(base.unet, SIZES)), randomise(Adapter(base.unet, SIZES), 0.1)
+    second.lambda_id = 0.5
+    latents, t, text, identity, expression = inputs
+    apart = [
+        AdaptedUNet(base.unet, adapter)(*(x[k : k + 1] for x in inputs))
+        for k, adapter in enumerate((first, second))
+    ]
+    install(base.unet, [first, second])
+    faces = torch.cat([a.image_proj(identity[k : k + 1]) for k, a in enumerate((first, second))])
+    tokens = {"identity_tokens": faces, "expression_tokens": expression}
+    together = base.unet(latents, t, encoder_hidden_states=text, cross_attention_kwargs=tokens).sample
+    torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(together[1], AdaptedUNet(base.unet, first)(*inputs)[1], atol=1e-3)
 
 
 @torch.no_grad()

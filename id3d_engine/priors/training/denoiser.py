@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...job import Job, Stepper
-from ..adapters import Adapter
+from ..adapters import Adapter, install
 from ..base import TextEncoder, UNet
 from ..noise import NoiseSchedule
 from ..prompts import DOMAINS
@@ -77,24 +77,26 @@ class Denoiser(nn.Module):
 
     def forward(
         self,
-        domain: str | None,
+        domains: Sequence[str],
         latents: Tensor,
         t: Tensor,
         text: Tensor,
         identity: Tensor,
         expression: Tensor,
     ) -> Tensor:
-        """The base's raw prediction; `domain` None is the base without an adapter.
+        """The base's raw prediction, each domain's adapter on its equal share of the rows.
 
         Args:
+            domains: Without any, it is the base without an adapter.
             latents: (B, 4, h, w). t: (B,). text, expression: (B, L, C) tokens. identity: (B, D).
         """
-        if domain is None:
+        if not domains:
             Adapter.remove(self.unet)
             return self.unet(latents, t, encoder_hidden_states=text, return_dict=False)[0]
-        adapter: Any = self.adapters[domain]
-        adapter.install(self.unet)
-        tokens = {"identity_tokens": adapter.image_proj(identity), "expression_tokens": expression}
+        adapters: list[Any] = [self.adapters[domain] for domain in domains]
+        install(self.unet, adapters)
+        faces = [a.image_proj(face) for a, face in zip(adapters, identity.chunk(len(adapters)), strict=True)]
+        tokens = {"identity_tokens": torch.cat(faces), "expression_tokens": expression}
         return self.unet(
             latents, t, encoder_hidden_states=text, cross_attention_kwargs=tokens, return_dict=False
         )[0]
@@ -184,17 +186,12 @@ def train_denoiser(
         plain = config.train_base and config.plain_every > 0 and step % config.plain_every == 0
         generator = job.generator("denoiser", step)
         optimizer.zero_grad()
-        losses = {
-            "plain" if plain else domain: _pass(
-                model, schedule, data, words, config, domain, generator, accelerator, plain=plain
-            )
-            for domain in DOMAINS
-        }
+        losses = _passes(model, schedule, data, words, config, generator, accelerator, plain=plain)
         average_gradients(parameters, accelerator)
         accelerator.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         ema.update(step)
-        curve.add(step, **losses)
+        curve.add(step, **({"plain": losses.mean()} if plain else dict(zip(DOMAINS, losses, strict=True))))
         if (step + 1) % config.save_every == 0 and step + 1 < config.steps:
             ema.swap()
             on_save(step + 1)
@@ -203,42 +200,54 @@ def train_denoiser(
     on_save(config.steps)
 
 
-def _pass(
+def _passes(
     model: Denoiser,
     schedule: NoiseSchedule,
     data: TrainingData,
     words: TextTokens,
     config: DenoiserTraining,
-    domain: str,
     generator: torch.Generator,
     accelerator: Accelerator,
     *,
     plain: bool,
 ) -> Tensor:
-    """Forward and backward of this process's samples of one domain; returns their mean loss."""
+    """Forward and backward of this process's samples; returns (D,) mean losses, one a domain."""
     count = max(config.batch // len(DOMAINS), 1)
     everyone, device = accelerator.num_processes, accelerator.device
-    latents = data.latents[domain]
-    batch = draw(data, domain, count * config.accumulate * everyone, config, generator, plain=plain)
-    noise = torch.randn((len(batch.rows), *latents.shape[1:]), generator=generator)
-    t = torch.randint(schedule.steps, (len(noise),), generator=generator)
+    samples = count * config.accumulate * everyone
+    batches, noises, times = [], [], []
+    for domain in DOMAINS:
+        batches.append(draw(data, domain, samples, config, generator, plain=plain))
+        noises.append(torch.randn((samples, *data.latents[domain].shape[1:]), generator=generator))
+        times.append(torch.randint(schedule.steps, (samples,), generator=generator))
     losses = []
     for part in range(config.accumulate):
         first = (part * everyone + accelerator.process_index) * count
         mine = slice(first, first + count)
-        clean = latents[batch.rows[mine]].float()
-        noised = schedule.add_noise(clean, noise[mine], t[mine]).to(device)
-        target = schedule.target(clean, noise[mine], t[mine]).to(device)
+        rows = [batch.rows[mine] for batch in batches]
+        clean = torch.cat([data.latents[d][r].float() for d, r in zip(DOMAINS, rows, strict=True)])
+        noise, t = (torch.cat([each[mine] for each in drawn]) for drawn in (noises, times))
+        noised = schedule.add_noise(clean, noise, t).to(device)
+        target = schedule.target(clean, noise, t).to(device)
+        text, identity, expression = (
+            torch.cat([getattr(batch, name)[mine] for batch in batches])
+            for name in ("text", "identity", "expression")
+        )
         with accelerator.autocast():
-            text, expression = words(batch.text[mine]), words(batch.expression[mine])
-            identity = batch.identity[mine].to(device)
             predicted = model(
-                None if plain else domain, noised, t[mine].to(device), text, identity, expression
+                () if plain else DOMAINS,
+                noised,
+                t.to(device),
+                words(text),
+                identity.to(device),
+                words(expression),
             )
-        loss = functional.mse_loss(predicted.float(), target)
-        accelerator.backward(loss / (len(DOMAINS) * config.accumulate))
+        # Domains have as many samples each, so the mean of their losses is the mean of all.
+        error = functional.mse_loss(predicted.float(), target, reduction="none")
+        loss = error.unflatten(0, (len(DOMAINS), count)).flatten(1).mean(dim=1)
+        accelerator.backward(loss.mean() / config.accumulate)
         losses.append(loss.detach())
-    return torch.stack(losses).mean()
+    return torch.stack(losses).mean(dim=0)
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 Every process begins with the same weights and takes the same steps, on gradients that are averaged
 over all: a step of two processes is a step of one with twice the batch. Torch's
-DistributedDataParallel is not used: a step has a pass a domain, each with that domain's adapter alone,
-and DDP could only follow by holding the activations of all passes at once.
+DistributedDataParallel is not used: some steps train the base without its adapters, and DDP has to look
+for unused weights at every step.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def gradients(base, *, checkpointing: bool) -> tuple[dict[str, torch.Tensor], in
 
     for domain in DOMAINS:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            out = model(domain, *inputs, torch.randn(2, 24, 32))
+            out = model((domain,), *inputs, torch.randn(2, 24, 32))
         out.square().mean().backward()
     return {k: p.grad for k, p in model.adapters.named_parameters()}, kept
 
