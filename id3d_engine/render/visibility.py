@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ def visibility(clip: Tensor, triangles: Tensor, size: tuple[int, int], backend: 
         triangles: (T, 3) vertex indices.
         size: (H, W) in pixels.
         backend: "cpu" (Numba), "cuda" (nvdiffrast), "torch" (any device with float64), or "auto": on a
-            CUDA device cuda where nvdiffrast is installed and torch where it is not, elsewhere cpu.
+            CUDA device cuda where nvdiffrast works and torch where it does not, elsewhere cpu.
 
     Returns:
         (B, H, W) int32 triangle indices on clip's device, -1 where there is none. Row 0 is the top.
@@ -42,8 +43,7 @@ def visibility(clip: Tensor, triangles: Tensor, size: tuple[int, int], backend: 
     if not len(clip) or not len(triangles):
         return torch.full((len(clip), *size), -1, dtype=torch.int32, device=clip.device)
     if backend == "auto":
-        on_gpu = "cuda" if _nvdiffrast_installed() else "torch"
-        backend = on_gpu if clip.is_cuda else "cpu"
+        backend = _best_of(clip.device)
     if backend not in BACKENDS:
         raise InputError(f"unknown visibility backend {backend!r}: choose auto, {', '.join(BACKENDS)}")
     if backend == "cuda":
@@ -82,13 +82,41 @@ def _on_cpu(clip: Tensor, triangles: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(ids).to(clip.device)
 
 
+def _best_of(device: torch.device) -> str:
+    if device.type != "cuda":
+        return "cpu"
+    if not _nvdiffrast_installed():
+        return "torch"
+    try:
+        _context(device)
+    except _BROKEN:
+        # It compiles itself at first use, which needs what many machines lack.
+        return "torch"
+    return "cuda"
+
+
 def _nvdiffrast_installed() -> bool:
     from importlib.util import find_spec
 
     return find_spec("nvdiffrast") is not None
 
 
-_CONTEXTS: dict[torch.device, object] = {}
+_BROKEN = (ImportError, OSError, RuntimeError)
+_CONTEXTS: dict[torch.device, Any] = {}
+
+
+def _context(device: torch.device) -> Any:
+    """What nvdiffrast works with on a device; a failure is remembered and raised again."""
+    if device not in _CONTEXTS:
+        try:
+            import nvdiffrast.torch as dr
+
+            _CONTEXTS[device] = dr.RasterizeCudaContext(device=device)
+        except _BROKEN as error:
+            _CONTEXTS[device] = error
+    if isinstance(_CONTEXTS[device], Exception):
+        raise _CONTEXTS[device]
+    return _CONTEXTS[device]
 
 
 def forget_contexts() -> None:
@@ -106,12 +134,17 @@ def _visibility_cuda(clip: Tensor, triangles: Tensor, size: tuple[int, int]) -> 
         raise MissingDependency(
             "the cuda backend needs tensors on a CUDA device: move them there, or use cpu"
         )
+    try:
+        context = _context(clip.device)
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MissingDependency(
+            f"nvdiffrast does not work here ({reason}): repair it, or render with the torch backend"
+        ) from error
     import nvdiffrast.torch as dr
 
-    if clip.device not in _CONTEXTS:
-        _CONTEXTS[clip.device] = dr.RasterizeCudaContext(device=clip.device)
     points = clip.detach().float().contiguous()
     faces = triangles.to(clip.device, torch.int32).contiguous()
-    out, _ = dr.rasterize(_CONTEXTS[clip.device], points, faces, resolution=list(size), grad_db=False)
+    out, _ = dr.rasterize(context, points, faces, resolution=list(size), grad_db=False)
     # Its row 0 is the bottom, and it counts triangles from 1.
     return out[..., 3].flip(1).to(torch.int32) - 1

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from id3d_engine.errors import InputError, MissingDependency
+from id3d_engine.render import visibility as module
 from id3d_engine.render.cameras import orbit
 from id3d_engine.render.visibility import visibility
 
@@ -166,6 +167,21 @@ def test_cuda_needs_cuda_tensors(square, monkeypatch):
     monkeypatch.setattr("id3d_engine.render.visibility._nvdiffrast_installed", lambda: True)
     with pytest.raises(MissingDependency, match="needs tensors on a CUDA device"):
         visibility(*square, (8, 8), backend="cuda")
+
+
+def test_on_a_gpu_an_nvdiffrast_that_does_not_work_is_done_without(monkeypatch, tmp_path):
+    # As it is where there is no compiler: found, and failing at first use.
+    package = tmp_path / "nvdiffrast"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "torch.py").write_text("raise OSError('CUDA_HOME is not set')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(module, "_CONTEXTS", {})
+    assert module._nvdiffrast_installed()
+    assert module._best_of(torch.device("cuda")) == "torch"
+    assert module._best_of(torch.device("cpu")) == "cpu"
+    with pytest.raises(OSError, match="CUDA_HOME"):
+        module._context(torch.device("cuda"))
 
 
 @pytest.mark.gpu
