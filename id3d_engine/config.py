@@ -75,6 +75,7 @@ _GENTLY = Ramp(0.15, 0.08)
 _DRAFT = SculptConfig(
     cell_m=0.008,
     rounds=16,
+    quick_rounds=8,
     views=3,
     closeups=1,
     denoising_steps=4,
@@ -88,12 +89,12 @@ _POLISH = PolishConfig(noise_level=_GENTLY, generic=0.0)
 PRESETS: dict[str, Preset] = {
     "draft": Preset(_DRAFT, _POLISH, PaintConfig.preset("draft")),
     "standard": Preset(
-        replace(_DRAFT, cell_m=0.006, rounds=160, views=4, closeups=2, denoising_steps=8),
+        replace(_DRAFT, cell_m=0.006, rounds=160, quick_rounds=80, views=4, closeups=2, denoising_steps=8),
         replace(_POLISH, rounds=3, denoising_steps=8),
         PaintConfig.preset("standard"),
     ),
     "high": Preset(
-        replace(_DRAFT, cell_m=0.005, rounds=480, views=6, closeups=3, denoising_steps=10),
+        replace(_DRAFT, cell_m=0.005, rounds=480, quick_rounds=240, views=6, closeups=3, denoising_steps=10),
         replace(_POLISH, rounds=10, denoising_steps=10),
         PaintConfig.preset("high"),
     ),

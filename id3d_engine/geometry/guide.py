@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ..errors import InputError
 from ..expressions import Expression
-from ..priors.guidance import Ramp, asked_change, sds_loss
+from ..priors.guidance import Ramp, asked_change, asked_latent_change, sds_loss
 from ..priors.prior import Prior
 from ..priors.quick_encoder import QuickEncoder
 from ..render.cameras import Cameras, view_text
@@ -72,7 +72,8 @@ class PriorGuide:
         generic: How far to follow the prior's view of heads at large (refined).
         fit_size: Pixels of the inner steps' renders, at most the prior's; plain needs the prior's own size.
         mask_weight: Of the silhouettes' squared error, beside that of the normals.
-        quick, quick_rounds: What reads renders in the autoencoder's place in so many first rounds (plain).
+        quick, quick_rounds: What reads renders in the autoencoder's place in so many first rounds; there,
+            the refined form compares latents and decodes nothing.
 
     Raises:
         InputError: an unknown form.
@@ -120,10 +121,15 @@ class PriorGuide:
             return distil
         images = render()
         nobody = prior.conditions(None, None, view_text(cameras), None)
-        change = asked_change(
-            prior, images, conditions, nobody, t,
-            steps=self.denoising_steps, guidance_scale=self.guidance, generic=self.generic, noise=noise,
-        )  # fmt: skip
+        how: dict[str, Any] = {
+            "steps": self.denoising_steps, "guidance_scale": self.guidance, "generic": self.generic,
+            "noise": noise,
+        }  # fmt: skip
+        if self.quick is not None and step < self.quick_rounds:
+            latents = self.quick(images)
+            asked = asked_latent_change(prior, latents, conditions, nobody, t, **how)
+            return fit_latents(self.quick, asked)
+        change = asked_change(prior, images, conditions, nobody, t, **how)
         return fit_to(
             images, (images + change.to(images.device)).clamp(0, 1), self.fit_size, self.mask_weight
         )
@@ -143,6 +149,19 @@ def fit_to(images: Tensor, targets: Tensor, size: int, mask_weight: float) -> Im
         if not first:
             first.extend((rendered.detach() + asked, (masks.detach() + covering).clamp(0, 1)))
         return functional.mse_loss(rendered, first[0]) + mask_weight * functional.mse_loss(masks, first[1])
+
+    return loss
+
+
+def fit_latents(quick: QuickEncoder, asked: Tensor) -> ImageLoss:
+    """Squared error against the first renders' latents changed as asked, (B, 4, h, w), in colours' terms."""
+    first: list[Tensor] = []
+
+    def loss(rendered: Tensor, _: Tensor) -> Tensor:
+        latents = quick(rendered)
+        if not first:
+            first.append(latents.detach() + asked)
+        return quick.scale * functional.mse_loss(latents, first[0])
 
     return loss
 

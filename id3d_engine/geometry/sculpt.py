@@ -66,7 +66,7 @@ class SculptConfig:
         fit_size: Pixels of the inner steps' renders.
         neutral_share: Rounds of the neutral for one round of each expression.
         form: "refined" or "plain".
-        quick_rounds: First rounds in which plain distillation reads renders by a `QuickEncoder`.
+        quick_rounds: First rounds in which renders are read by a `QuickEncoder`, and nothing is decoded.
         noise_level: Share of the forward process, by round; last = 0 means "over all rounds".
         denoising_steps: DDIM steps of a look (refined).
         guidance, generic: See `guidance.asked_change`.

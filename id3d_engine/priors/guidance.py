@@ -160,16 +160,52 @@ def asked_change(
     """
     latents = prior.encode(images)
     noise = prior.noise(len(latents), generator) if noise is None else noise
-
-    def denoised(given: Conditions) -> Tensor:
-        x0 = refined_latents(prior, latents, given, t, steps=steps, guidance_scale=1.0, noise=noise)
-        return prior.decode(x0)
-
-    general = denoised(nobody)
-    change = guidance_scale * (denoised(conditions) - general)
+    general, personal = _denoised(prior, latents, conditions, nobody, t, steps, noise)
+    seen = prior.decode(general)
+    change = guidance_scale * (prior.decode(personal) - seen)
     if generic:
-        change = change + generic * (general - prior.decode(latents))
+        change = change + generic * (seen - prior.decode(latents))
     return change
+
+
+@torch.no_grad()
+def asked_latent_change(
+    prior: Prior,
+    latents: Tensor,
+    conditions: Conditions,
+    nobody: Conditions,
+    t: Tensor,
+    *,
+    steps: int,
+    guidance_scale: float,
+    generic: float,
+    noise: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """(2) of `asked_change` left in latents, (B, 4, h, w): nothing is decoded, which halves a look's cost.
+
+    Args as there, with (B, 4, h, w) latents for images.
+    """
+    noise = prior.noise(len(latents), generator) if noise is None else noise
+    general, personal = _denoised(prior, latents, conditions, nobody, t, steps, noise)
+    return guidance_scale * (personal - general) + generic * (general - latents)
+
+
+def _denoised(
+    prior: Prior,
+    latents: Tensor,
+    conditions: Conditions,
+    nobody: Conditions,
+    t: Tensor,
+    steps: int,
+    noise: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """x0_hat from one and the same noise: of a head seen so, and of this person's."""
+    general, personal = (
+        refined_latents(prior, latents, given, t, steps=steps, guidance_scale=1.0, noise=noise)
+        for given in (nobody, conditions)
+    )
+    return general, personal
 
 
 @torch.no_grad()

@@ -32,6 +32,7 @@ class QuickEncoder:
     weight: Tensor
     bias: Tensor
     latent_size: int
+    scale: float  # variance of the colours over that of the latents: an error's size in the former's terms
 
     @classmethod
     @torch.no_grad()
@@ -47,7 +48,8 @@ class QuickEncoder:
         floor = RIDGE * len(known) * known[:, :-1].square().mean()
         square += floor * torch.eye(len(square), dtype=square.dtype)
         found = torch.linalg.solve(square, known.mT @ wanted).float().to(prior.device)
-        return cls(found[:-1].mT.reshape(-1, 3, REACH, REACH), found[-1], size)
+        scale = float(images.var() / latents.var())
+        return cls(found[:-1].mT.reshape(-1, 3, REACH, REACH), found[-1], size, scale)
 
     def __call__(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) images in [0, 1] -> (B, 4, h, w) scaled latents; differentiable."""

@@ -9,7 +9,7 @@ import torch
 
 from id3d_engine.errors import InputError
 from id3d_engine.expressions import NEUTRAL
-from id3d_engine.geometry.guide import PriorGuide, fit_to, shrink
+from id3d_engine.geometry.guide import PriorGuide, fit_latents, fit_to, shrink
 from id3d_engine.priors.adapter_files import AdapterConfig
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.guidance import Ramp
@@ -98,6 +98,23 @@ def test_plain_reads_renders_by_the_quick_encoder_in_its_first_rounds(prior):
 
 def test_renders_are_no_larger_than_the_priors_images(prior):
     assert replace(guide(prior, "refined"), fit_size=128).fit_size == 32
+
+
+def test_refined_compares_latents_in_its_quick_rounds(prior):
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    quick = QuickEncoder.fit(prior, images)
+    asked = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(4))
+    loss = fit_latents(quick, asked)
+    masks = images[:, :1]
+    # The first render is what is asked to change; an error counts as one of colours.
+    assert loss(images, masks).item() == pytest.approx(quick.scale * float(asked.square().mean()), rel=1e-4)
+    assert loss(images, masks).item() == loss(images, masks).item()
+    guided = replace(guide(prior, "refined"), quick=quick, quick_rounds=1)
+    cameras, generator = orbit(torch.tensor([0.0, 90.0])), torch.Generator().manual_seed(0)
+    rendered = images[..., ::2, ::2].clone().requires_grad_()
+    loss = guided.look(lambda: images, NEUTRAL, cameras, 0, generator)
+    loss(rendered, masks).backward()
+    assert torch.isfinite(rendered.grad).all() and rendered.grad.abs().max() > 0
 
 
 def test_an_unknown_form_is_refused(prior):

@@ -15,6 +15,7 @@ from id3d_engine.errors import InputError
 from id3d_engine.priors.guidance import (
     Ramp,
     asked_change,
+    asked_latent_change,
     random_timesteps,
     refined_latents,
     sds_gradient,
@@ -163,6 +164,18 @@ def test_change_is_without_gradient_and_repeats_with_the_seed(prior: Prior) -> N
     assert not first.requires_grad
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_a_change_left_in_latents_is_the_one_that_is_decoded(prior: Prior) -> None:
+    g = torch.Generator().manual_seed(0)
+    images, noise = torch.rand(2, 3, 64, 64, generator=g), prior.noise(2, g)
+    someone, nobody = (prior.conditions(face, None, ["front view"] * 2) for face in (torch.ones(8), None))
+    latents = prior.encode(images)
+    for s, generic in ((1.0, 1.0), (0.0, 1.0)):
+        how = {"steps": 2, "guidance_scale": s, "generic": generic, "noise": noise}
+        left = asked_latent_change(prior, latents, someone, nobody, T, **how)
+        decoded = asked_change(prior, images, someone, nobody, T, **how)
+        torch.testing.assert_close(prior.decode(latents + left) - prior.decode(latents), decoded)
 
 
 def test_guidance_around_nobody_is_classifier_free_guidance(prior: Prior) -> None:
