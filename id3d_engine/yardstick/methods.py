@@ -106,7 +106,10 @@ class Methods:
         preset: str | Preset = self.preset
         if name == "plain-sds":
             whole = settings_of(preset, self.prior)
-            plain, sds = replace(whole.sculpt, form="plain"), replace(whole.paint, method="sds")
+            plain, sds = (
+                replace(whole.sculpt, form="plain", quick_rounds=0),
+                replace(whole.paint, method="sds"),
+            )
             preset = replace(whole, sculpt=plain, paint=sds)
         generate(
             identity=subject.person,
