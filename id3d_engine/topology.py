@@ -17,8 +17,10 @@ import numpy as np
 from .errors import InputError
 from .expressions import side
 from .geometry.subdivide import Subdivision, subdivide, subdivide_corners
+from .geometry.unfold import unfold
+from .geometry.units import STILL_M
 from .head import Head
-from .template import HeadTemplate, load_template
+from .template import SKIN, HeadTemplate, load_template, triangulate
 
 FINE, TEMPLATE, DMTET = "fine", "template", "dmtet"
 TOPOLOGIES = (FINE, TEMPLATE, DMTET)
@@ -35,17 +37,23 @@ def refined(head: Head) -> Head:
     """A head of the template's topology as a fine one; its own vertices do not move."""
     fine = _fine()
     vertices = fine.refine(head.vertices)
+    part = np.repeat(head.part, 4)
+    skin = triangulate(fine.faces)[np.tile(part == SKIN, 2)]
     keys = []
     for name, offsets in zip(head.names, head.shape_keys, strict=True):
         # On the side that a one-sided unit leaves alone, nothing is drawn along.
         held = vertices[:, 0] * side(name) < 0
-        keys.append(fine.refine_offsets(offsets, held))
+        offsets = fine.refine_offsets(offsets, held)
+        # Where a key folds skin, the smooth surface turns a few of the new triangles over.
+        movable = np.linalg.norm(offsets, axis=1) > STILL_M
+        movable[: len(head.vertices)] = False
+        keys.append(unfold(vertices, offsets, skin, movable).astype(np.float32))
     return replace(
         head,
         vertices=vertices,
         faces=fine.faces,
         uv=subdivide_corners(head.uv),
-        part=np.repeat(head.part, 4),
+        part=part,
         shape_keys=np.stack(keys),
     )
 

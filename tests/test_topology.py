@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from id3d_engine.errors import InputError
 from id3d_engine.evaluate import stillness
 from id3d_engine.expressions import side
+from id3d_engine.geometry.mesh_quality import inverted
+from id3d_engine.geometry.unfold import unfold_keys
 from id3d_engine.head import Head
-from id3d_engine.template import load_template
+from id3d_engine.template import SKIN, load_template
 from id3d_engine.topology import on_template, refined, topology_of
 
 
@@ -40,3 +44,19 @@ def test_another_mesh_is_refused(small_head: Head) -> None:
 
 def test_sides() -> None:
     assert [side(name) for name in ("eyeBlinkLeft", "mouthSmileRight", "jawLeft", "smile")] == [1, -1, 0, 0]
+
+
+def test_a_fine_heads_keys_turn_no_skin_over(template_head: Head) -> None:
+    keys = dict(zip(template_head.names, template_head.shape_keys, strict=True))
+    open_keys = unfold_keys(load_template(), template_head.vertices, keys)
+    template_head = replace(template_head, shape_keys=np.stack(list(open_keys.values())))
+    fine = refined(template_head)
+    skin = fine.triangles[np.tile(fine.part == SKIN, 2)]
+    turned = {
+        name: int(inverted(fine.vertices, fine.vertices + offsets, skin).sum())
+        for name, offsets in zip(fine.names, fine.shape_keys, strict=True)
+    }
+    assert max(turned.values()) <= 1e-3 * len(skin) / 10  # a tenth of what may be
+    # What the template has does not move, so that a fine head is still a template's.
+    count = len(template_head.vertices)
+    assert np.array_equal(fine.shape_keys[:, :count], template_head.shape_keys.astype(np.float32))
