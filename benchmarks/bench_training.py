@@ -43,7 +43,7 @@ from id3d_engine.priors.training.curves import Curve
 from id3d_engine.priors.training.data import TrainingData
 from id3d_engine.priors.training.denoiser import Denoiser, DenoiserTraining, train_denoiser
 from id3d_engine.priors.training.starter_base import StarterConfig, build_starter_base
-from id3d_engine.priors.training.train import BASE_DTYPES, image_size
+from id3d_engine.priors.training.train import BASE_DTYPES
 
 DIMENSION, RANK, SAMPLES = 512, 24, 32  # few samples: all their texts are read while kernels are chosen
 VIEWS = ("front view", "left side view", "right side view", "back view")
@@ -175,7 +175,7 @@ def plain(parts: Base, accelerator: Accelerator, batch: int, steps: int) -> list
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     unet, prepared = accelerator.prepare(parts.unet, optimizer)
     schedule, watch = NoiseSchedule.of(parts.scheduler), Stopwatch(device)
-    images = torch.rand(SAMPLES, 3, image_size(parts), image_size(parts))
+    images = torch.rand(SAMPLES, 3, parts.image_size, parts.image_size)
     texts = _tokens(parts, TEXTS[:SAMPLES])
     for step in range(steps):
         rows = torch.randint(SAMPLES, (batch,))

@@ -18,8 +18,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from id3d_engine.digest import sha256_of
 from id3d_engine.expressions import EXPRESSIONS
-from id3d_engine.models.library import sha256
 from id3d_engine.priors.adapter_files import STRONG, UNET_FILE, AdapterConfig, save_adapter
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.base import Base, save_base
@@ -69,7 +69,7 @@ def write_random_prior(folder: Path, pixels: int = 512) -> None:
     save_base(base, folder)
     for domain in DOMAINS:
         config = AdapterConfig(
-            domain, "arcface", ARCFACE, base=folder.name, base_sha256=sha256(folder / UNET_FILE),
+            domain, "arcface", ARCFACE, base=folder.name, base_sha256=sha256_of(folder / UNET_FILE),
             prediction="epsilon", resolution=pixels, advice=STRONG,
         )  # fmt: skip
         save_adapter(_random_adapter(base, config), config, folder)

@@ -266,7 +266,7 @@ def train(options: argparse.Namespace) -> None:
     with _going_on_by_itself() as cancel:
         how = {"workers": options.workers, "listener": listener, "cancel": cancel}
         run(
-            options.dataset or _rendered(options.scans, options, how),
+            options.dataset or _rendered(options, how),
             options.out,
             config,
             base=options.base,
@@ -279,7 +279,7 @@ def train(options: argparse.Namespace) -> None:
         _say(f"{options.out} is a prior now: use it with --prior {options.out}")
 
 
-def _rendered(scans: Path, options: argparse.Namespace, how: dict[str, Any]) -> str:
+def _rendered(options: argparse.Namespace, how: dict[str, Any]) -> str:
     """The dataset that the scans give for a base, beside the checkpoints; made by the first process."""
     from .priors.training.parallel import join_processes
     from .priors.training.train import image_size_of
@@ -292,7 +292,7 @@ def _rendered(scans: Path, options: argparse.Namespace, how: dict[str, Any]) -> 
     if base is not None:
         config = replace(config, image_size=image_size_of(base))
     with join_processes().main_process_first():
-        _scanned(scans, folder, config, how)
+        _scanned(options.scans, folder, config, how)
     return str(folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .digest import sha256_of
 from .errors import Id3dError
 from .models.library import installed, models_folder
 from .template import TEMPLATE_FILE
@@ -143,7 +143,7 @@ def damaged_files(folder: Path = STARTER) -> list[str]:
     for line in sums.read_text(encoding="utf-8").splitlines():
         digest, _, name = line.partition("  ")
         path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if not path.is_file() or sha256_of(path) != digest:
             damaged.append(name)
     return damaged
 
@@ -155,7 +155,7 @@ def write_checksums(folder: Path = STARTER) -> Path:
         for path in folder.rglob("*")
         if path.is_file() and path.name != CHECKSUMS
     )
-    digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
+    digests = [sha256_of(folder / name) for name in names]
     lines = [f"{digest}  {name}\n" for digest, name in zip(digests, names, strict=True)]
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
     return folder / CHECKSUMS

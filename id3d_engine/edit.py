@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .digest import sha256_of
 from .errors import InputError
 from .expressions import select
-from .head import Head, check_destination, sha256_of
+from .head import Head, check_destination
 from .job import Job, Listener, silent
 from .stages import Task, colour, describe, find_identity, finish, shape, textures, working_folder
 from .topology import FINE, on_template, refined, topology_of

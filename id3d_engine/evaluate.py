@@ -16,7 +16,7 @@ from .errors import InputError
 from .expressions import side
 from .foreign import SUFFIXES, read_foreign
 from .head import Head, validate
-from .template import SKIN
+from .template import SKIN, per_triangle
 
 if TYPE_CHECKING:
     from .geometry.mesh_quality import KeyQuality
@@ -88,7 +88,7 @@ def evaluate(head: Path | str, photos: Sequence[Path | str] = ()) -> Evaluation:
         asset = Head.read(Path(head), verify=False)
     keys = dict(zip(asset.names, asset.shape_keys, strict=True))
     whole = asset.triangles[:, 1] != asset.triangles[:, 2]
-    skin = np.tile(asset.part, 2) == SKIN
+    skin = per_triangle(asset.part == SKIN)
     notes: list[str] = []
     return Evaluation(
         problems=problems,

@@ -12,7 +12,6 @@ sibling folder first, which then takes the bundle's name.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .digest import sha256_of
 from .errors import Id3dError, InputError
 from .expressions import ARKIT_NAMES, EXPRESSION_NAMES
 from .png import encode_png, read_png, to_uint8
@@ -266,12 +266,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         found = manifest.get("schema") if isinstance(manifest, dict) else None
         raise InputError(f"{path} has schema {found!r}, this version reads schema {SCHEMA}: update id3d")
     return manifest
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_geometry(folder: Path) -> dict[str, Any]:

@@ -112,9 +112,7 @@ def find_start(
 
     folder = locate(prior)
     regressor = load_start(folder)
-    if regressor is None:
-        return average_start(template)
-    if regressor.encoder != person.encoder:
+    if regressor is not None and regressor.encoder != person.encoder:
         if not photos:
             note(
                 f"the work starts from the average head: the start regressor reads {regressor.encoder}"
@@ -259,7 +257,7 @@ def textures(maps: Maps) -> dict[str, NDArray]:
 
 def describe(request: Any, task: Task, **more: Any) -> dict[str, Any]:
     """What `head.json` says of the head's making; never a photo or its path."""
-    from .head import sha256_of
+    from .digest import sha256_of
     from .priors.adapter_files import read_adapter_config
     from .priors.locate import locate
     from .priors.prompts import DOMAINS

@@ -84,6 +84,11 @@ def triangulate(faces: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.concatenate([faces[:, [0, 1, 2]], faces[:, [0, 2, 3]]])
 
 
+def per_triangle(values: NDArray) -> NDArray:
+    """(F, ...) values of faces -> (2F, ...) of their triangles, in the order of `triangulate`."""
+    return np.concatenate([values, values])
+
+
 @lru_cache(maxsize=1)
 def load_template(path: Path = TEMPLATE_FILE) -> HeadTemplate:
     """The shipped template. Arrays are read-only views; copy before changing them."""

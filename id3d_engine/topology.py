@@ -20,7 +20,7 @@ from .geometry.subdivide import Subdivision, subdivide, subdivide_corners
 from .geometry.unfold import unfold
 from .geometry.units import STILL_M
 from .head import Head
-from .template import SKIN, HeadTemplate, load_template, triangulate
+from .template import SKIN, HeadTemplate, load_template, per_triangle, triangulate
 
 FINE, TEMPLATE, DMTET = "fine", "template", "dmtet"
 TOPOLOGIES = (FINE, TEMPLATE, DMTET)
@@ -38,7 +38,7 @@ def refined(head: Head) -> Head:
     fine = _fine()
     vertices = fine.refine(head.vertices)
     part = np.repeat(head.part, 4)
-    skin = triangulate(fine.faces)[np.tile(part == SKIN, 2)]
+    skin = triangulate(fine.faces)[per_triangle(part == SKIN)]
     keys = []
     for name, offsets in zip(head.names, head.shape_keys, strict=True):
         # On the side that a one-sided unit leaves alone, nothing is drawn along.

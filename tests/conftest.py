@@ -104,7 +104,7 @@ def tiny_prior(tiny: StarterConfig, tmp_path_factory: pytest.TempPathFactory) ->
     """A prior's folder of real classes for dlib identities: both domains, 64 px, random weights."""
     import torch
 
-    from id3d_engine.models.library import sha256
+    from id3d_engine.digest import sha256_of
     from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter
     from id3d_engine.priors.adapters import Adapter
     from id3d_engine.priors.base import save_base
@@ -116,7 +116,7 @@ def tiny_prior(tiny: StarterConfig, tmp_path_factory: pytest.TempPathFactory) ->
     save_base(base, folder)
     for domain in DOMAINS:
         config = AdapterConfig(
-            domain, "dlib", 128, base_sha256=sha256(folder / UNET_FILE), rank=2, resolution=64
+            domain, "dlib", 128, base_sha256=sha256_of(folder / UNET_FILE), rank=2, resolution=64
         )
         adapter = Adapter(base.unet, config.sizes)
         with torch.no_grad():

@@ -17,7 +17,7 @@ ENGINE, ADDON = ROOT / "id3d_engine", ROOT / "blender_addon"
 LONGEST, MEDIAN = 500, 170
 
 # What each package of the engine may import of the engine; everything may import the vocabulary.
-VOCABULARY = {"__version__", "errors", "expressions", "job", "png", "subjects", "template"}
+VOCABULARY = {"__version__", "digest", "errors", "expressions", "job", "png", "subjects", "template"}
 LAYERS = {
     "render": set(),
     "identity": set(),

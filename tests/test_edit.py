@@ -12,9 +12,10 @@ import pytest
 
 from id3d_engine import edit
 from id3d_engine.config import Preset
+from id3d_engine.digest import sha256_of
 from id3d_engine.edit import NOBODY
 from id3d_engine.errors import Cancelled, InputError
-from id3d_engine.head import Head, sha256_of, validate
+from id3d_engine.head import Head, validate
 from id3d_engine.identity import Identity
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..template import EYE, SKIN, HeadTemplate
+from ..template import EYE, SKIN, HeadTemplate, per_triangle
 from .texels import Float, bump, smoothstep
 
 
@@ -110,7 +110,7 @@ def _visible_lid_edge(template: HeadTemplate, eye: Float) -> Float:
     triangles = torch.from_numpy(template.triangles).long()
     seen = see(torch.from_numpy(np.ascontiguousarray(template.vertices)), triangles, camera, (360, 360))
     index = seen.fragments.triangle_id[0].numpy()
-    part = np.where(index >= 0, np.concatenate([template.part, template.part])[index], SKIN)
+    part = np.where(index >= 0, per_triangle(template.part)[index], SKIN)
     ball = part == EYE
     beside = np.zeros_like(ball)
     for shift in ((1, 0), (-1, 0), (0, 1), (0, -1)):

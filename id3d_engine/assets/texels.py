@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..template import HeadTemplate
+from ..template import HeadTemplate, per_triangle
 
 Float = NDArray[np.float32]
 
@@ -76,7 +76,7 @@ def texels(template: HeadTemplate, size: int) -> Texels:
     order[index] = np.arange(len(index))
     nearest = order[(rows * size + columns).reshape(-1)[gap]]
     corners = template.triangles[triangle]
-    part = np.concatenate([template.part, template.part])[triangle]
+    part = per_triangle(template.part)[triangle]
     points = (template.vertices[corners] * weights[..., None]).sum(axis=1, dtype=np.float32)
     extent = _stretch(template)[triangle] / size
     return Texels(size, index, gap, nearest, corners, weights.astype(np.float32), part, points, extent)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
-from ..template import HeadTemplate
+from ..template import HeadTemplate, per_triangle
 from .closest import Surface, Target
 from .expressions_fit import fit_expression
 from .units import transfer_units
@@ -191,7 +191,7 @@ def _texture(
     place = np.einsum("pk,pkc->pc", hit.weights, np.asarray(uv, float)[faces]) % 1.0
     row = np.clip(((1.0 - place[:, 1]) * image.shape[0]).astype(int), 0, image.shape[0] - 1)
     column = np.clip((place[:, 0] * image.shape[1]).astype(int), 0, image.shape[1] - 1)
-    part = np.tile(template.part, 2)[fragments.triangle_id[0].numpy()[inside]]
+    part = per_triangle(template.part)[fragments.triangle_id[0].numpy()[inside]]
     painted = np.zeros((size, size), bool)
     painted[inside] = hit.found & (part == 0)
     albedo = np.zeros((size, size, 3), np.float32)

@@ -109,13 +109,13 @@ class PriorGuide:
         conditions = prior.conditions(self.embedding, expression.descriptor, view_text(cameras), self.text)
         t = self.noise_level.timesteps(step, count, prior.steps)
         noise = prior.noise(count, generator)
+        quick = self.quick if step < self.quick_rounds else None
         if self.form == "plain":
-            encode = self.quick if self.quick is not None and step < self.quick_rounds else prior.encode
 
             def distil(rendered: Tensor, _: Tensor) -> Tensor:
                 return sds_loss(
                     prior, rendered, conditions, t,
-                    guidance_scale=self.guidance, noise=noise, encode=encode,
+                    guidance_scale=self.guidance, noise=noise, encode=quick,
                 ).mean()  # fmt: skip
 
             return distil
@@ -125,10 +125,9 @@ class PriorGuide:
             "steps": self.denoising_steps, "guidance_scale": self.guidance, "generic": self.generic,
             "noise": noise,
         }  # fmt: skip
-        if self.quick is not None and step < self.quick_rounds:
-            latents = self.quick(images)
-            asked = asked_latent_change(prior, latents, conditions, nobody, t, **how)
-            return fit_latents(self.quick, asked)
+        if quick is not None:
+            asked = asked_latent_change(prior, quick(images), conditions, nobody, t, **how)
+            return fit_latents(quick, asked)
         change = asked_change(prior, images, conditions, nobody, t, **how)
         return fit_to(
             images, (images + change.to(images.device)).clamp(0, 1), self.fit_size, self.mask_weight

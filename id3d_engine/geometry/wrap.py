@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
-from ..template import SKIN, HeadTemplate
+from ..template import SKIN, HeadTemplate, per_triangle
 from .closest import Surface, Target, vertex_normals
 from .follow import follow
 from .smooth import factor, operators
@@ -138,7 +138,7 @@ class Pull:
 
 def skin_triangles(template: HeadTemplate) -> NDArray[np.int32]:
     """(T, 3) of skin and eye sockets."""
-    return template.triangles[np.tile(template.part == SKIN, 2)]
+    return template.triangles[per_triangle(template.part == SKIN)]
 
 
 @lru_cache(maxsize=2)

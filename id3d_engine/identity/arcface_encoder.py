@@ -6,7 +6,6 @@ are never downloaded from here: the user fetches them, or the encoder says what 
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..digest import sha256_of
 from ..errors import InputError, MissingDependency
 from .faces import Face, choose_face
 
@@ -104,7 +104,7 @@ class ArcFaceEncoder:
 
     def fingerprint(self) -> str:
         """SHA-256 of the recogniser's weight file."""
-        return hashlib.sha256((self._folder / _RECOGNISER).read_bytes()).hexdigest()
+        return sha256_of(self._folder / _RECOGNISER)
 
 
 def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

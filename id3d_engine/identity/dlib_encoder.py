@@ -8,7 +8,6 @@ use and is never opened.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..digest import sha256_of
 from ..errors import InputError, MissingDependency
 from .faces import Face, choose_face
 
@@ -128,7 +128,7 @@ class DlibEncoder:
 
     def fingerprint(self) -> str:
         """SHA-256 of the recogniser's weight file."""
-        return hashlib.sha256((self._folder / _RECOGNISER).read_bytes()).hexdigest()
+        return sha256_of(self._folder / _RECOGNISER)
 
     def _hog_faces(self, image: NDArray[np.uint8], side: int, upsampling: int) -> list[Face]:
         small, scale = _reduce(image, side)

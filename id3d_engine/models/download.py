@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..digest import sha256_of
 from ..errors import Id3dError, InputError
-from .library import sha256 as digest_of
 
 _CHUNK = 1 << 16  # what a cut connection loses at most
 _ATTEMPTS, _PAUSE_S, _TIMEOUT_S = 5, 2.0, 30.0
@@ -52,7 +52,7 @@ def fetch(
     validator = target.with_name(target.name + ".validator")
     _receive(url, partial, validator, size, sha256, headers or {}, received)
     if not _is_right(partial, size, sha256):
-        found = f"{partial.stat().st_size} bytes, sha256 {digest_of(partial)}"
+        found = f"{partial.stat().st_size} bytes, sha256 {sha256_of(partial)}"
         wanted = " and ".join(
             ([f"{size} bytes"] if size is not None else []) + ([f"sha256 {sha256}"] * bool(sha256))
         )
@@ -145,7 +145,7 @@ def _advice(answer: Any) -> str:
 def _is_right(path: Path, size: int | None, sha256: str) -> bool:
     if size is not None and path.stat().st_size != size:
         return False
-    return not sha256 or digest_of(path) == sha256
+    return not sha256 or sha256_of(path) == sha256
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,6 @@ The folder can be copied to another machine, or served as it is by any web serve
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..digest import sha256_of
 from ..errors import InputError
 
 VARIABLE = "ID3D_MODELS"
@@ -167,7 +167,7 @@ def read_model(home: Path) -> Model:
 def describe(home: Path) -> tuple[ModelFile, ...]:
     """Every file in a folder but its `model.json`, hashed, by path."""
     return tuple(
-        ModelFile(path.relative_to(home).as_posix(), path.stat().st_size, sha256(path))
+        ModelFile(path.relative_to(home).as_posix(), path.stat().st_size, sha256_of(path))
         for path in sorted(home.rglob("*"))
         if path.is_file() and path != home / MANIFEST
     )
@@ -182,7 +182,7 @@ def problems(model: Model, folder: Path) -> list[str]:
             found.append(f"{file.path} is missing")
         elif path.stat().st_size != file.size:
             found.append(f"{file.path} has {path.stat().st_size} bytes instead of {file.size}")
-        elif sha256(path) != file.sha256:
+        elif sha256_of(path) != file.sha256:
             found.append(f"{file.path} is damaged: its sha256 differs")
     return found
 
@@ -216,12 +216,6 @@ def check_name(name: str) -> str:
             f"{name!r} cannot be a model's name: give --name, of letters, digits, '.', '_', '+' and '-'"
         )
     return name
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal digest of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_name(name: str) -> bool:

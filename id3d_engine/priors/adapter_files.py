@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..digest import sha256_of
 from ..errors import InputError
 from ..expressions import EXPRESSION_NAMES
-from ..models.library import sha256
 from ..models.pipeline import check_pipeline
 from .adapters import Adapter, AdapterSizes
 from .base import UNet
@@ -185,7 +185,7 @@ def load_adapter(
     weights = Path(folder) / f"{domain}.safetensors"
     if not weights.is_file():
         raise InputError(f"{folder} has no {weights.name}: train or copy a {domain} adapter into this folder")
-    if unet_file is not None and config.base_sha256 and sha256(unet_file) != config.base_sha256:
+    if unet_file is not None and config.base_sha256 and sha256_of(unet_file) != config.base_sha256:
         raise InputError(
             f"{weights} was trained on another base ({config.base or 'unnamed'}) than {unet_file}:"
             " use that base or train again"

@@ -220,6 +220,13 @@ class DomainSelfAttention:
     def __init__(self, branches: Sequence[DomainBranch]) -> None:
         self.branches = branches
 
+    def projected(self, attn: Attention, x: Tensor) -> Sequence[Tensor]:
+        """(B, N, C) -> Q, K and V."""
+        return [
+            getattr(attn, name)(x) + _shared([getattr(branch, name) for branch in self.branches], x)
+            for name in ("to_q", "to_k", "to_v")
+        ]
+
     def __call__(
         self,
         attn: Attention,
@@ -229,39 +236,28 @@ class DomainSelfAttention:
         identity_tokens: Tensor | None = None,
         expression_tokens: Tensor | None = None,
     ) -> Tensor:
-        query = attn.to_q(hidden_states) + _shared([b.to_q for b in self.branches], hidden_states)
-        key = attn.to_k(hidden_states) + _shared([b.to_k for b in self.branches], hidden_states)
-        value = attn.to_v(hidden_states) + _shared([b.to_v for b in self.branches], hidden_states)
+        query, key, value = self.projected(attn, hidden_states)
         mask = _mask(attn, attention_mask, hidden_states)
         return _finish(attn, _attend(attn, query, key, value, mask), hidden_states)
 
 
-class FusedSelfAttention:
-    """Attention processor: `DomainSelfAttention` of resting weights, as one projection to Q, K and V.
+class FusedSelfAttention(DomainSelfAttention):
+    """The same with resting weights, as one projection to Q, K and V.
 
     W + W^n is added up in float32, so a domain that changes nothing leaves the base's very weights.
     """
 
     @torch.no_grad()
     def __init__(self, attention: Attention, branch: DomainBranch) -> None:
+        super().__init__([branch])
         pairs = [(getattr(attention, name), getattr(branch, name)) for name in ("to_q", "to_k", "to_v")]
         weights = [base.weight.float() + own.whole() for base, own in pairs]
         self.weight = torch.cat(weights).to(attention.to_q.weight.dtype)
         biases = [base.bias for base, _ in pairs if base.bias is not None]
         self.bias = torch.cat(biases) if biases else None
 
-    def __call__(
-        self,
-        attn: Attention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        identity_tokens: Tensor | None = None,
-        expression_tokens: Tensor | None = None,
-    ) -> Tensor:
-        query, key, value = F.linear(hidden_states, self.weight, self.bias).chunk(3, dim=-1)
-        mask = _mask(attn, attention_mask, hidden_states)
-        return _finish(attn, _attend(attn, query, key, value, mask), hidden_states)
+    def projected(self, attn: Attention, x: Tensor) -> Sequence[Tensor]:
+        return F.linear(x, self.weight, self.bias).chunk(3, dim=-1)
 
 
 class ConditionedCrossAttention:
@@ -287,16 +283,12 @@ class ConditionedCrossAttention:
         mask = _mask(attn, attention_mask, text)
         out = _attend(attn, query, attn.to_k(text), attn.to_v(text), mask)
         # The strengths scale the values: the same sum, and there are fewer of them than of queries.
-        if identity_tokens is not None:
-            key = _shared([b.to_k_id for b in self.branches], identity_tokens)
-            strengths = [adapter.lambda_id for adapter in self.adapters]
-            value = _shared([b.to_v_id for b in self.branches], identity_tokens, strengths)
-            out = out + _attend(attn, query, key, value)
-        if expression_tokens is not None:
-            key = _shared([b.to_k_exp for b in self.branches], expression_tokens)
-            strengths = [adapter.lambda_exp for adapter in self.adapters]
-            value = _shared([b.to_v_exp for b in self.branches], expression_tokens, strengths)
-            out = out + _attend(attn, query, key, value)
+        for kind, tokens in (("id", identity_tokens), ("exp", expression_tokens)):
+            if tokens is not None:
+                keys, values = ([getattr(b, f"to_{x}_{kind}") for b in self.branches] for x in "kv")
+                strengths = [getattr(adapter, f"lambda_{kind}") for adapter in self.adapters]
+                key, value = _shared(keys, tokens), _shared(values, tokens, strengths)
+                out = out + _attend(attn, query, key, value)
         return _finish(attn, out, hidden_states)
 
 

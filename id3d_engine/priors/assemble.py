@@ -17,8 +17,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..digest import sha256_of
 from ..errors import InputError
-from ..models.library import find, models_folder, sha256
+from ..identity.encoders import DIMENSIONS
+from ..models.library import find, models_folder
 from .adapter_files import STRONG, UNET_FILE, AdapterConfig, save_adapter
 from .adapters import Adapter, AdapterSizes
 from .base import load_base
@@ -28,7 +30,7 @@ from .noise import NoiseSchedule
 from .prompts import DOMAINS
 from .start import MEASURED_FILE, START_FILE
 
-FREE_ENCODER, FREE_DIMENSION = "dlib", 128
+FREE_ENCODER = "dlib"
 
 
 def assemble(
@@ -83,16 +85,16 @@ def _domain(
         torch.manual_seed(0)  # for what is fresh, so that equal parts make equal files
         updates: dict[str, Tensor] = {}
         if tensors is None:
-            adapter = Adapter(base.unet, AdapterSizes(FREE_DIMENSION))
+            adapter = Adapter(base.unet, AdapterSizes(DIMENSIONS[FREE_ENCODER]))
         else:
             adapter, updates = adapter_of(base.unet, tensors)
     config = AdapterConfig(
         domain,
         FREE_ENCODER if tensors is None else ENCODER,
         adapter.sizes.identity_dimension,
-        base_sha256=sha256(home / UNET_FILE),
+        base_sha256=sha256_of(home / UNET_FILE),
         identity_tokens=adapter.sizes.identity_tokens,
-        resolution=base.unet.config.sample_size * 2 ** (len(base.vae.config.block_out_channels) - 1),
+        resolution=base.image_size,
         prediction=NoiseSchedule.of(base.scheduler).prediction,
         rank=adapter.sizes.rank,
         projector_width=adapter.sizes.projector_width,

@@ -8,6 +8,7 @@ save_base(base, folder)                    # fp16 weights, `StableDiffusionPipel
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,6 +35,16 @@ class Base:
     text_encoder: TextEncoder
     tokenizer: CLIPTokenizer
     scheduler: DDIMScheduler
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of what it works on."""
+        return image_size(self.unet.config, self.vae.config)
+
+
+def image_size(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
+    """Pixels a side of what a pipeline works on, by its parts' configurations."""
+    return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 def set_latent_scale(vae: Vae, latents: torch.Tensor) -> float:

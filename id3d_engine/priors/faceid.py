@@ -83,7 +83,7 @@ def adapter_of(
     for index, (path, attention) in enumerate(layers.items()):
         slashed = path.replace(".", "/")
         if attention.is_cross_attention:
-            branch: Any = adapter.layers[slashed]
+            branch: Any = adapter.branch(path)
             branch.to_k_id.weight.copy_(tensors[f"ip_adapter.{index}.to_k_ip.weight"])
             branch.to_v_id.weight.copy_(tensors[f"ip_adapter.{index}.to_v_ip.weight"])
         for name in PROJECTIONS:

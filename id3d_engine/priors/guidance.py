@@ -159,8 +159,7 @@ def asked_change(
         (B, 3, S, S), on the prior's device, without gradient.
     """
     latents = prior.encode(images)
-    noise = prior.noise(len(latents), generator) if noise is None else noise
-    general, personal = _denoised(prior, latents, conditions, nobody, t, steps, noise)
+    general, personal = _denoised(prior, latents, conditions, nobody, t, steps, noise, generator)
     seen = prior.decode(general)
     change = guidance_scale * (prior.decode(personal) - seen)
     if generic:
@@ -186,8 +185,7 @@ def asked_latent_change(
 
     Args as there, with (B, 4, h, w) latents for images.
     """
-    noise = prior.noise(len(latents), generator) if noise is None else noise
-    general, personal = _denoised(prior, latents, conditions, nobody, t, steps, noise)
+    general, personal = _denoised(prior, latents, conditions, nobody, t, steps, noise, generator)
     return guidance_scale * (personal - general) + generic * (general - latents)
 
 
@@ -198,9 +196,11 @@ def _denoised(
     nobody: Conditions,
     t: Tensor,
     steps: int,
-    noise: Tensor,
+    noise: Tensor | None,
+    generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
     """x0_hat from one and the same noise: of a head seen so, and of this person's."""
+    noise = prior.noise(len(latents), generator) if noise is None else noise
     general, personal = (
         refined_latents(prior, latents, given, t, steps=steps, guidance_scale=1.0, noise=noise)
         for given in (nobody, conditions)

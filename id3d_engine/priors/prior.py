@@ -34,7 +34,7 @@ from ..device import weights_dtype
 from ..errors import InputError
 from .adapter_files import UNET_FILE, AdapterConfig, load_adapter, read_adapter_config
 from .adapters import AdaptedUNet, Adapter
-from .base import Base, load_base
+from .base import Base, image_size, load_base
 from .conditions import Conditions
 from .locate import locate
 from .memory import ALL, fitting
@@ -127,7 +127,7 @@ class Prior:
     @property
     def image_size(self) -> int:
         """S, pixels a side of what `encode` takes and `decode` gives."""
-        return self.latent_size * 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return image_size(self.denoiser.unet.config, self.vae.config)
 
     @property
     def latent_size(self) -> int:

@@ -14,7 +14,7 @@ from ..expressions import EXPRESSION_NAMES
 from ..geometry.closest import vertex_normals
 from ..geometry.mesh_quality import align, keys_quality, surface_error
 from ..head import Head
-from ..template import SKIN, HeadTemplate
+from ..template import SKIN, HeadTemplate, per_triangle
 
 ALBEDO_PX = 256
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
@@ -43,7 +43,7 @@ def figures(head: Head, asset: HeadAsset, template: HeadTemplate) -> dict[str, f
         found["expression_mm"] = 1e3 * float(
             (face * np.linalg.norm(own - true, axis=2)).sum(1).mean() / face.sum()
         )
-        posed, skin = dict(zip(names, own, strict=True)), np.tile(template.part, 2) == SKIN
+        posed, skin = dict(zip(names, own, strict=True)), per_triangle(template.part == SKIN)
         quality = keys_quality(head.vertices, posed, template.triangles, skin)
         found["inverted_percent"] = 100 * max(key.inverted for key in quality.values())
         found["intersecting_percent"] = 100 * max(key.intersecting for key in quality.values())

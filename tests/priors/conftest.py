@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from id3d_engine.digest import sha256_of
 from id3d_engine.expressions import EXPRESSIONS
-from id3d_engine.models.library import sha256
 from id3d_engine.priors.adapter_files import UNET_FILE, AdapterConfig, save_adapter
 from id3d_engine.priors.adapters import Adapter, AdapterSizes, attention_layers
 from id3d_engine.priors.base import Base, save_base
@@ -71,7 +71,7 @@ def prior_folder(_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "dlib",
             DIMENSION,
             base="tiny",
-            base_sha256=sha256(folder / UNET_FILE),
+            base_sha256=sha256_of(folder / UNET_FILE),
             rank=2,
             resolution=64,
         )

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from id3d_engine.digest import sha256_of
 from id3d_engine.errors import InputError
-from id3d_engine.models.library import sha256
 from id3d_engine.priors.adapter_files import (
     AdapterConfig,
     load_adapter,
@@ -105,7 +105,7 @@ def test_keys_that_differ_are_listed_one_by_one(base: Base, saved: Path) -> None
 def test_another_base_is_refused(base: Base, saved: Path) -> None:
     unet_file = saved / "unet.safetensors"
     unet_file.write_bytes(b"weights")
-    edit(saved, base_sha256=sha256(unet_file))
+    edit(saved, base_sha256=sha256_of(unet_file))
     load_adapter(base.unet, saved, "albedo", unet_file=unet_file)
     unet_file.write_bytes(b"other weights")
     with pytest.raises(InputError, match=r"was trained on another base \(a base\) than .*: use that base"):

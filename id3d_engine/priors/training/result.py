@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
+from ...digest import sha256_of
 from ...errors import OutOfMemory
 from ...job import Job
-from ...models.library import sha256
 from ..adapter_files import STRONG, UNET_FILE, AdapterConfig, save_adapter
 from ..adapters import Adapter, AdapterSizes
 from ..base import Base, save_base
@@ -70,7 +70,7 @@ class Result:
             identity_dimension=self.sizes.identity_dimension,
             identity_tokens=self.sizes.identity_tokens,
             base=self.base or self.out.name,
-            base_sha256=self.base_sha256 or sha256(self.out / UNET_FILE),
+            base_sha256=self.base_sha256 or sha256_of(self.out / UNET_FILE),
             rank=self.sizes.rank,
             projector_width=self.sizes.projector_width,
             resolution=self.resolution,

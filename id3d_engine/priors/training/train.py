@@ -15,22 +15,20 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from ...digest import sha256_of
 from ...errors import InputError
 from ...identity.encoders import DIMENSIONS, load_encoder
 from ...job import Job, Listener, silent
-from ...models.library import sha256
 from ..adapter_files import UNET_FILE, load_adapter
 from ..adapters import Adapter, AdapterSizes
-from ..base import Base, load_base, set_latent_scale
+from ..base import Base, image_size, load_base, set_latent_scale
 from ..locate import locate
 from ..noise import NoiseSchedule
 from ..prompts import DOMAINS
@@ -166,9 +164,9 @@ def train(
         adapters,
         encoded,
         sizes=config.sizes,
-        resolution=image_size(parts),
+        resolution=parts.image_size,
         base=None if base is None else str(base),
-        base_sha256="" if base is None or not first else sha256(locate(base) / UNET_FILE),
+        base_sha256="" if base is None or not first else sha256_of(locate(base) / UNET_FILE),
         prediction=schedule.prediction,
         training=config.denoiser,
         facts=facts,
@@ -200,7 +198,7 @@ def _encoded(
         parts.vae,
         # Shares differ in length, so here every process is cancelled for itself.
         Job(listener=listener, cancel=cancel),
-        image_size=image_size(parts),
+        image_size=parts.image_size,
         dimension=config.sizes.identity_dimension,
         share=(processes.process_index, processes.num_processes),
     )
@@ -222,13 +220,8 @@ def _adapters(
     return adapters
 
 
-def image_size(parts: Base) -> int:
-    """Pixels a side of what a base works on."""
-    return _pixels(parts.unet.config, parts.vae.config)
-
-
 def image_size_of(base: str | Path) -> int:
-    """The same of a pipeline folder or hub id, without loading weights.
+    """Pixels a side of what a pipeline folder or installed model works on, without loading weights.
 
     Raises:
         InputError: there is none.
@@ -236,13 +229,9 @@ def image_size_of(base: str | Path) -> int:
     home = locate(base)
     try:
         unet, vae = (json.loads((home / part / "config.json").read_text()) for part in ("unet", "vae"))
-        return _pixels(unet, vae)
+        return image_size(unet, vae)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{base} is no Stable Diffusion pipeline ({error}): give another --base") from error
-
-
-def _pixels(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
-    return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 def _trained_base(
@@ -261,7 +250,7 @@ def _trained_base(
             parts = new_base(samples, config.starter, work / "tokenizer")
     else:
         parts = load_base(locate(begin))
-    check(samples, image_size(parts), config.sizes.identity_dimension)
+    check(samples, parts.image_size, config.sizes.identity_dimension)
     _train_vae(parts, samples, config, job, processes, metrics)
     return parts
 

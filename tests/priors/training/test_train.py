@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from id3d_engine import job as jobs
 from id3d_engine.device import mixed_precision
+from id3d_engine.digest import sha256_of
 from id3d_engine.errors import Cancelled, InputError
-from id3d_engine.models.library import sha256
 from id3d_engine.priors.adapter_files import UNET_FILE, read_adapter_config
 from id3d_engine.priors.adapters import AdapterSizes
 from id3d_engine.priors.prior import Prior
@@ -158,7 +158,7 @@ def test_a_given_base_stays_as_it_is(
     assert not (out / "unet").exists()
     config_file = read_adapter_config(out, "albedo")
     assert config_file.base == str(trained)
-    assert config_file.base_sha256 == sha256(trained / UNET_FILE)
+    assert config_file.base_sha256 == sha256_of(trained / UNET_FILE)
     assert config_file.training["train_base"] is False
     # A checkpoint of a large frozen base every few seconds would be gigabytes.
     checkpoint = load_file(out.with_name("adapters.work") / "denoiser.safetensors")
