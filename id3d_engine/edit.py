@@ -1,7 +1,7 @@
 """A finished head under a new text: its geometry, its maps, or both, distilled on from where they are.
 
 Only the start differs from `generate.py`: the head's own vertices, expressions and maps instead of
-what is regressed from a face.
+what is regressed from a face, changed by what the text wishes of them (`assets/grant.py`) and no further.
 """
 
 from __future__ import annotations
@@ -10,20 +10,33 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .digest import sha256_of
 from .errors import InputError
 from .expressions import select
 from .head import Head, check_destination
 from .job import Job, Listener, silent
-from .stages import Task, colour, describe, find_identity, finish, shape, textures, working_folder
+from .stages import (
+    Task,
+    colour,
+    describe,
+    find_identity,
+    finish,
+    looks,
+    read,
+    shape,
+    textures,
+    working_folder,
+)
 from .topology import FINE, on_template, refined, topology_of
 
 if TYPE_CHECKING:
     from .appearance.maps import Material
+    from .assets.appearance import AppearanceParameters
     from .config import Preset
     from .identity import Identity
 
@@ -129,35 +142,102 @@ def edit(
     cast = select(old.expressions) if old.expressions else ()
     embedding = None if person is None else person.embedding
     task = Task(template, embedding, cast, text, prior, settings, where, job)
-    new = old if target == "texture" else reshaped(old, task)
-    new = new if target == "geometry" else repainted(new, task)
+    change = changes(old, target, task)
+    new = old if target == "texture" else reshaped(old, change, task)
+    new = new if target == "geometry" else repainted(new, change, task)
     new = refined(new) if mesh == FINE else new
-    new = replace(new, info=describe(request, task, source=old.info.get("provenance", {})))
+    new = replace(new, info=describe(request, task, source=old.info.get("provenance", {})) | change.info())
     return finish(new, out, work, overwrite=overwrite, identity=person if kept else None)
 
 
-def reshaped(head: Head, task: Task) -> Head:
-    """The head with new vertices and shape keys; what its expressions do now is where they start."""
+@dataclass(frozen=True)
+class Change:
+    """What a text changes of a head at once, before any distillation.
+
+    Attributes:
+        moved: (V, 3) float32 metres.
+        maps: The looks that the maps were authored for and now should be; None if that is not known.
+        mesh: The same of the mesh's hair and beard.
+    """
+
+    moved: NDArray[np.float32]
+    maps: tuple[AppearanceParameters, AppearanceParameters] | None
+    mesh: tuple[AppearanceParameters, AppearanceParameters] | None
+
+    def info(self) -> dict[str, Any]:
+        """The new looks as `head.json` keeps them."""
+        return looks(self.maps[1], self.mesh[1]) if self.maps and self.mesh else {}
+
+
+def changes(head: Head, target: str, task: Task) -> Change:
+    """What the text wishes of the head. Hair and beard grow where they are painted, too."""
+    from .assets.appearance import AppearanceParameters
+    from .assets.grant import grant
+    from .assets.hair import hair_offsets
+
+    wishes, template, known = read(task.text or "", task.job.note), task.template, head.info.get("look")
+    plain = AppearanceParameters()
+    if known is None:
+        if wishes.numbers or wishes.style:
+            task.job.note("how this head was drawn is not known: the prior alone changes its skin and hair")
+        return Change(grant(wishes, head.vertices, plain, template)[0] - head.vertices, None, None)
+    maps, mesh = (AppearanceParameters.from_record(known[name]) for name in ("maps", "mesh"))
+    vertices, new_maps = grant(wishes, head.vertices, maps, template)
+    new_mesh = new_maps if target == "both" else mesh
+    moved = vertices - head.vertices
+    if new_mesh != mesh:
+        skin = head.vertices - hair_offsets(template, head.vertices, mesh)
+        moved += hair_offsets(template, skin + moved, new_mesh) - hair_offsets(template, skin, mesh)
+    return Change(moved, (maps, maps if target == "geometry" else new_maps), (mesh, new_mesh))
+
+
+def reshaped(head: Head, change: Change, task: Task) -> Head:
+    """The head with new vertices and shape keys; expressions start from what they do now.
+
+    Where the neutral changes, they change as the template's ARKit units do: a child's mouth opens less far.
+    """
     from .geometry.fields import StartHead
+    from .geometry.units import pose, transfer_units
 
     keys = dict(zip(head.names, head.shape_keys, strict=True))
-    own = {e.name: keys[e.name] for e in task.cast}
-    start = StartHead(head.vertices, own, task.template.triangles, task.template)
+    neutral = head.vertices + change.moved
+    before, after = (transfer_units(task.template, vertices) for vertices in (head.vertices, neutral))
+    own = {e.name: keys[e.name] + pose(after, e.recipe) - pose(before, e.recipe) for e in task.cast}
+    start = StartHead(neutral, own, task.template.triangles, task.template)
     vertices, offsets, _ = shape(start, task)
     found = {**keys, **offsets}
     return replace(head, vertices=vertices, shape_keys=np.stack([found[name] for name in head.names]))
 
 
-def repainted(head: Head, task: Task) -> Head:
-    """The head with new maps, as large as its own; the normal map's relief stays as it is."""
+def repainted(head: Head, change: Change, task: Task) -> Head:
+    """The head with new maps, as large as its own; the normal map's relief stays where the look does."""
+    from .appearance.detail import Detail
+
     keys = dict(zip(head.names, head.shape_keys, strict=True))
     start = material(head)
-    paint = replace(task.settings.paint, size=start.albedo_srgb.shape[0])
-    task = replace(task, settings=replace(task.settings, paint=paint))
-    maps = textures(colour(head.vertices, keys, start, None, task))
+    size = start.albedo_srgb.shape[0]
+    task = replace(task, settings=replace(task.settings, paint=replace(task.settings.paint, size=size)))
+    detail = None
+    if change.maps is not None and change.maps[0] != change.maps[1]:
+        start, detail = redrawn(start, *change.maps, task), Detail.of(change.maps[1])
+    maps = textures(colour(head.vertices, keys, start, detail, task))
     # Maps of single expressions belong to the old neutral's.
-    relief = {name: image for name, image in head.textures.items() if name == "normal"}
+    relief = {name: image for name, image in head.textures.items() if name == "normal" and detail is None}
     return replace(head, textures=maps | relief)
+
+
+def redrawn(old: Material, before: AppearanceParameters, after: AppearanceParameters, task: Task) -> Material:
+    """The maps of a new look, with what the old ones have that was not authored."""
+    from .appearance.maps import MapSet
+    from .assets.skin import author_textures
+
+    size = old.albedo_srgb.shape[0]
+    was, now = (author_textures(task.template, look, size) for look in (before, after))
+    return MapSet(
+        np.clip(old.albedo_srgb + now.albedo_srgb - was.albedo_srgb, 0.0, 1.0),
+        np.clip(old.roughness + now.roughness - was.roughness, 0.05, 1.0),
+        np.clip(old.specular + now.specular - was.specular, 0.0, 1.0),
+    )
 
 
 def material(head: Head) -> Material:

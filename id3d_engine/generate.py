@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from .stages import (
     find_identity,
     find_start,
     finish,
+    looks,
     shape,
     textures,
     working_folder,
@@ -119,7 +120,7 @@ def generate(
     settings = settings_of(preset, prior)
     notes: list[str] = []
     person = find_identity(photos, identity, prior, notes.append)
-    start = find_start(photos, person, prior, template, notes.append)
+    start = find_start(photos, person, text, prior, template, notes.append)
     names = tuple(e.name for e in cast)
     request = Request(person.sha256(), person.encoder, text, str(prior), label(preset), names, topology, seed)
     work = working_folder(out, request, resume)
@@ -130,7 +131,7 @@ def generate(
     task = Task(template, person.embedding, cast, text or None, prior, settings, where, job)
     vertices, offsets, surface = shape(posed(start, task), task)
     maps = painted(start, vertices, offsets, task)
-    head = assemble(vertices, offsets, maps, request, task)
+    head = assemble(vertices, offsets, maps, describe(request, task) | looks(start.appearance), task)
     if topology == FINE:
         head = refined(head)
     if topology == DMTET:
@@ -159,7 +160,7 @@ def painted(start: HeadStart, vertices: NDArray[np.float32], offsets: Offsets, t
 
 
 def assemble(
-    vertices: NDArray[np.float32], offsets: Offsets, maps: Maps, request: Request, task: Task
+    vertices: NDArray[np.float32], offsets: Offsets, maps: Maps, info: dict[str, Any], task: Task
 ) -> Head:
     """The parts as one bundle: FaceWarehouse expressions first, then the 52 ARKit units."""
     names = (*(e.name for e in task.cast), *ARKIT_NAMES)
@@ -171,7 +172,7 @@ def assemble(
         shape_keys=np.stack([offsets[name] for name in names]),
         names=names,
         textures=textures(maps),
-        info=describe(request, task),
+        info=info,
     )
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from .appearance.detail import Detail
     from .appearance.maps import Maps, Material
+    from .assets.appearance import AppearanceParameters
+    from .assets.wishes import Wishes
     from .config import Preset
     from .geometry.closest import Surface
     from .geometry.fields import StartHead
@@ -97,11 +99,39 @@ def find_identity(
 def find_start(
     photos: Sequence[Path | str] | None,
     person: Identity,
+    text: str,
     prior: str | Path,
     template: HeadTemplate,
     note: Callable[[str], None],
 ) -> HeadStart:
-    """The head that optimisation starts from, by the prior's regressor.
+    """The head that optimisation starts from: by the prior's regressor, and as the text wishes."""
+    from .assets.grant import grant
+    from .priors.start import dressed_in
+
+    start = regressed(photos, person, prior, template, note)
+    wishes = read(text, note)
+    return dressed_in(template, *grant(wishes, start.skin, start.appearance, template)) if wishes else start
+
+
+def read(text: str, note: Callable[[str], None]) -> Wishes:
+    """What a text wishes of the start; what it does not know there is told."""
+    from .assets.wishes import read_wishes
+
+    wishes = read_wishes(text)
+    if wishes.unread:
+        words = ", ".join(repr(word) for word in wishes.unread)
+        note(f"the start head knows nothing of {words}: that part of the text is the prior's alone to follow")
+    return wishes
+
+
+def regressed(
+    photos: Sequence[Path | str] | None,
+    person: Identity,
+    prior: str | Path,
+    template: HeadTemplate,
+    note: Callable[[str], None],
+) -> HeadStart:
+    """The start head of a person, by the prior's regressor.
 
     A regressor may know another encoder than the adapters do (FaceID's is ArcFace, the shipped one's dlib):
     then it reads the photos by its own. Without photos the start is the average head.
@@ -276,6 +306,11 @@ def describe(request: Any, task: Task, **more: Any) -> dict[str, Any]:
         "timings_s": dict(task.job.timings_s),
         "notes": list(task.job.notes),
     }
+
+
+def looks(maps: AppearanceParameters, mesh: AppearanceParameters | None = None) -> dict[str, Any]:
+    """What `head.json` says of the looks that maps and mesh (hair and beard are raised) were authored for."""
+    return {"look": {"maps": maps.record(), "mesh": (mesh or maps).record()}}
 
 
 def finish(head: Head, out: Path, work: Path, *, overwrite: bool, identity: Identity | None) -> Head:

@@ -71,6 +71,18 @@ class HeadTemplate:
         offsets = np.tensordot(np.asarray(coefficients, np.float32), used, axes=1)
         return (self.vertices + offsets).astype(np.float32)
 
+    def coefficients(self, vertices: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(V, 3) neutral vertices of any head of this topology -> the (M,) coefficients nearest to it.
+
+        Hair may be raised on it, so the face alone counts. What the components cannot make is taken for
+        noise of 1 mm a vertex and the components for standard normal ones: the most likely answer.
+        """
+        seen = self.regions["face"] > 0.5
+        apart = (np.asarray(vertices, np.float64) - self.vertices)[seen].ravel()
+        shapes = self.basis[:, seen].reshape(len(self.basis), -1).astype(np.float64)
+        gram = shapes @ shapes.T + 1e-6 * np.eye(len(shapes))
+        return np.linalg.solve(gram, shapes @ apart).astype(np.float32)
+
     def pose(self, recipe: Mapping[str, float]) -> NDArray[np.float32]:
         """ARKit unit -> weight becomes (V, 3) offsets from any neutral head of this topology."""
         offsets = np.zeros_like(self.vertices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,12 +12,41 @@ import numpy as np
 import pytest
 
 from id3d_engine import edit
+from id3d_engine.assets.appearance import AppearanceParameters
+from id3d_engine.assets.hair import hair_offsets
+from id3d_engine.assets.skin import author_textures
 from id3d_engine.config import Preset
 from id3d_engine.digest import sha256_of
-from id3d_engine.edit import NOBODY
+from id3d_engine.edit import NOBODY, Change
 from id3d_engine.errors import Cancelled, InputError
 from id3d_engine.head import Head, validate
 from id3d_engine.identity import Identity
+from id3d_engine.png import to_uint8
+from id3d_engine.stages import looks
+from id3d_engine.template import HeadTemplate, load_template
+
+KINDS = ("albedo", "roughness", "specular")
+
+
+def age(vertices: np.ndarray) -> float:
+    template = load_template()
+    return float(template.given_attributes.attributes(template.coefficients(vertices)[None])[0, 0])
+
+
+def heights(template: HeadTemplate, name: str, low: float, high: float) -> np.ndarray:
+    """(V,) the face's vertices so far above a landmark, metres."""
+    above = template.vertices[:, 2] - template.vertices[template.landmarks[name], 2]
+    return (template.regions["face"] > 0.5) & (above > low) & (above < high)
+
+
+def _texels(template: HeadTemplate, size: int, chosen: np.ndarray) -> np.ndarray:
+    """(S, S) bool: where the corners of faces lie whose vertices are chosen."""
+    corners = template.uv[chosen[template.faces].all(axis=1) > 0].reshape(-1, 2)
+    mask = np.zeros((size, size), bool)
+    mask[
+        np.minimum(((1 - corners[:, 1]) * size).astype(int), size - 1), (corners[:, 0] * size).astype(int)
+    ] = True
+    return mask
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +87,7 @@ def test_geometry_changes_and_maps_stay(
     assert Head.read(out).names == template_head.names == edited.names
     assert np.isfinite(edited.shape_keys).all()
     moved = np.linalg.norm(edited.vertices - template_head.vertices, axis=1)
-    assert 1e-5 < moved.mean() < 0.01
+    assert 0.001 < moved.mean() < 0.1 and age(template_head.vertices) > 20 and age(edited.vertices) < 6
     assert edited.textures.keys() == template_head.textures.keys()
     assert all(np.array_equal(edited.textures[k], template_head.textures[k]) for k in edited.textures)
     provenance = edited.info["provenance"]
@@ -86,6 +116,41 @@ def test_maps_change_and_geometry_stays(
     assert edited.info["notes"] == []
     # Whose embedding it was is only kept where it had been kept before.
     assert not (out / "identity.safetensors").exists()
+
+
+def test_hair_and_beard_are_drawn_anew_and_the_skin_stays(
+    template_head: Head, options: dict, tmp_path: Path, no_preview: None
+) -> None:
+    template, look = load_template(), AppearanceParameters()
+    authored = author_textures(template, look, 128)
+    maps = {kind: to_uint8(getattr(authored, f"{kind}_srgb" if kind == "albedo" else kind)) for kind in KINDS}
+    vertices = template.vertices + hair_offsets(template, template.vertices, look)
+    head = replace(template_head, vertices=vertices, textures=maps, info=looks(look))
+    source = head.write(tmp_path / "a.head", preview=False)
+
+    asked = options | {"text": "with a full black beard", "out": tmp_path / "b.head"}
+    painted = edit(source, target="texture", **asked)
+    assert np.array_equal(painted.vertices, head.vertices)
+    darker = head.textures["albedo"].mean(-1) - painted.textures["albedo"].mean(-1).astype(float)
+    chin = _texels(template, 128, heights(template, "chin", -0.01, 0.015))
+    forehead = _texels(template, 128, heights(template, "left_upper_lid", 0.03, 0.05))
+    assert darker[chin].mean() > 25 and abs(np.median(darker[forehead])) < 6
+    kept = painted.info["look"]
+    assert (kept["maps"]["beard"], kept["mesh"]["beard"]) == (0.9, 0.0)
+
+    both = edit(source, target="both", **asked | {"text": "with an afro", "overwrite": True})
+    moved = np.linalg.norm(both.vertices - head.vertices, axis=1)
+    assert (
+        moved[template.regions["scalp"] > 0.9].mean() > 0.012
+        and np.median(moved[template.regions["face"] > 0.9]) < 0.002
+    )
+    assert both.info["look"]["mesh"] == both.info["look"]["maps"]
+
+
+def test_a_head_whose_look_is_not_known_says_so(bundle: Path, options: dict, no_preview: None) -> None:
+    edited = edit(bundle, target="texture", **options | {"text": "with a full beard"})
+    assert any("how this head was drawn is not known" in note for note in edited.info["notes"])
+    assert "look" not in edited.info
 
 
 def test_the_bundles_own_identity_is_used_and_kept(
@@ -126,7 +191,7 @@ def test_both_is_one_after_the_other(
     module, calls = sys.modules["id3d_engine.edit"], []
 
     def stage(name: str):
-        def run(head: Head, task: SimpleNamespace) -> Head:
+        def run(head: Head, change: Change, task: SimpleNamespace) -> Head:
             calls.append((name, task.text, [e.name for e in task.cast], task.embedding))
             return head
 

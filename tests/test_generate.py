@@ -201,11 +201,23 @@ def test_a_start_regressor_reads_photos_by_its_own_encoder() -> None:
     template, notes = load_template(), list[str]()
     own = identify([PORTRAIT])
     wanted = start_of(locate("starter"), own, template)
-    from_photos = find_start([PORTRAIT], someone("arcface"), "starter", template, notes.append)
+    from_photos = find_start([PORTRAIT], someone("arcface"), "", "starter", template, notes.append)
     assert np.array_equal(from_photos.neutral, wanted.neutral) and not notes
-    without = find_start(None, someone("arcface"), "starter", template, notes.append)
+    without = find_start(None, someone("arcface"), "", "starter", template, notes.append)
     assert np.array_equal(without.skin, template.vertices)
     assert "starts from the average head" in notes[0] and "give photos" in notes[0]
+
+
+def test_the_start_follows_the_text_and_says_what_it_cannot() -> None:
+    template, notes, person = load_template(), list[str](), identify([PORTRAIT])
+    plain = find_start(None, person, "", "starter", template, notes.append)
+    asked = find_start(None, person, "bald, with a full beard and horns", "starter", template, notes.append)
+    assert (asked.appearance.style, asked.appearance.beard) == ("bald", 0.9) != plain.appearance.style
+    assert np.array_equal(asked.skin, plain.skin) and not np.array_equal(asked.neutral, plain.neutral)
+    assert asked.appearance.melanin == plain.appearance.melanin
+    assert notes == [
+        "the start head knows nothing of 'horns': that part of the text is the prior's alone to follow"
+    ]
 
 
 def test_functions_stay_functions_whatever_is_imported_first() -> None:

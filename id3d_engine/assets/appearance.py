@@ -7,8 +7,9 @@ the numbers through `AppearanceParameters.clamped`, never raw.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,25 @@ class AppearanceParameters:
         numbers = values[:split] / _SCALE + _MIDDLE
         named = dict(zip(_FLOATS, numbers.tolist(), strict=True))
         return cls(**named, style_logits=tuple(values[split:].tolist()), texture_seed=texture_seed)
+
+    def record(self) -> dict[str, Any]:
+        """By name, as JSON holds it."""
+        return asdict(self) | {"style_logits": list(self.style_logits)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> AppearanceParameters:
+        """The inverse of `record`.
+
+        Raises:
+            InputError: a name is unknown or a value is no number.
+        """
+        try:
+            numbers = {name: float(record[name]) for name in _FLOATS}
+            logits = tuple(float(value) for value in record["style_logits"])
+            look = cls(**numbers, style_logits=logits, texture_seed=int(record["texture_seed"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"this is no record of a head's look ({error}): make the head again") from error
+        return cls.from_vector(look.to_vector(), look.texture_seed)
 
     def clamped(self) -> AppearanceParameters:
         """The same with every number inside [0, 1] (what is not a number becomes 0.5): safe to draw."""

@@ -139,7 +139,13 @@ def start_head(
     template: HeadTemplate, shape: NDArray[np.floating], appearance: AppearanceParameters
 ) -> HeadStart:
     """Shape coefficients and an appearance -> a start head with raised hair."""
-    skin = template.shape(shape)
+    return dressed_in(template, template.shape(shape), appearance)
+
+
+def dressed_in(
+    template: HeadTemplate, skin: NDArray[np.float32], appearance: AppearanceParameters
+) -> HeadStart:
+    """(V, 3) bald vertices and an appearance -> a start head with raised hair."""
     return HeadStart(skin, skin + hair_offsets(template, skin, appearance), appearance)
 
 
