@@ -63,11 +63,16 @@ def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> N
     """Write the pipeline folder with weights in `dtype`; `base` itself keeps its own."""
     from diffusers import StableDiffusionPipeline
 
+    vae, text_encoder, unet = (
+        _cast(copy.deepcopy(part), dtype) for part in (base.vae, base.text_encoder, base.unet)
+    )
+    for part in (vae, unet):
+        part.register_to_config(_name_or_path="")  # else the folder on this machine that it was read from
     pipeline: Any = StableDiffusionPipeline(
-        vae=_cast(copy.deepcopy(base.vae), dtype),
-        text_encoder=_cast(copy.deepcopy(base.text_encoder), dtype),
+        vae=vae,
+        text_encoder=text_encoder,
         tokenizer=base.tokenizer,
-        unet=_cast(copy.deepcopy(base.unet), dtype),
+        unet=unet,
         scheduler=base.scheduler,
         safety_checker=None,
         feature_extractor=None,

@@ -83,3 +83,9 @@ def test_saving_keeps_weights_to_half_precision_and_leaves_the_base_alone(base: 
             assert torch.equal(value, expected[key].half().to(value.dtype)), key
             assert value.dtype != torch.float16, key
     assert all(torch.equal(v, base.unet.state_dict()[k]) for k, v in before.items())
+
+
+def test_a_saved_base_does_not_tell_where_it_was_read_from(prior_folder: Path, tmp_path: Path) -> None:
+    save_base(load_base(prior_folder), tmp_path / "again")
+    texts = [path.read_text(encoding="utf-8") for path in (tmp_path / "again").rglob("*.json")]
+    assert len(texts) > 4 and not any(str(prior_folder) in text for text in texts)
