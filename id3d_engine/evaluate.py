@@ -16,7 +16,7 @@ from .errors import InputError
 from .expressions import side
 from .foreign import SUFFIXES, read_foreign
 from .head import Head, validate
-from .template import SKIN, per_triangle
+from .template import SKIN, load_template, per_triangle
 
 if TYPE_CHECKING:
     from .geometry.mesh_quality import KeyQuality
@@ -52,6 +52,7 @@ class Evaluation:
         stillness_m: One-sided ARKit unit -> its longest offset on the other side, metres.
         uv: The UV layout.
         likeness: None without photos.
+        text: What its text asked for -> how far it is there (see `yardstick.text_agreement`).
         notes: Which photos were used or left out.
     """
 
@@ -60,6 +61,7 @@ class Evaluation:
     stillness_m: dict[str, float]
     uv: UvQuality
     likeness: Likeness | None
+    text: dict[str, float]
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -96,6 +98,7 @@ def evaluate(head: Path | str, photos: Sequence[Path | str] = ()) -> Evaluation:
         stillness_m=stillness(asset),
         uv=uv_quality(asset.triangle_uv[whole]),
         likeness=likeness(asset, photos, notes.append) if photos else None,
+        text=_text(asset),
         notes=notes,
     )
 
@@ -110,6 +113,19 @@ def stillness(head: Head) -> dict[str, float]:
         lengths = np.linalg.norm(offsets[across], axis=1)
         found[name] = float(lengths.max()) if len(lengths) else 0.0
     return found
+
+
+def _text(head: Head) -> dict[str, float]:
+    """What of its text the head shows; empty if it was made by something else or has a mesh of its own."""
+    from .topology import DMTET, on_template, topology_of
+    from .yardstick.text_agreement import text_agreement
+
+    if not head.info.get("provenance", {}).get("text"):
+        return {}
+    template = load_template()
+    return (
+        {} if topology_of(head, template) == DMTET else text_agreement(on_template(head, template), template)
+    )
 
 
 def likeness(
@@ -163,6 +179,9 @@ def text(found: Evaluation) -> str:
     )
     if found.likeness is not None:
         lines.append(_likeness_line(found.likeness))
+    if found.text:
+        shown = ", ".join(f"{name.replace('_', ' ')} {share:.2f}" for name, share in found.text.items())
+        lines.append(f"text, 1 is wholly as asked: {shown}")
     return "\n".join([*lines, *found.notes])
 
 
