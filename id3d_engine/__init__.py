@@ -6,6 +6,7 @@ The way from photo to shape key, in the order `generate.py` walks it:
     priors/      two 2D diffusion priors, normals and albedo, and score distillation through them
     geometry/    transformer-driven DMTet per expression, then one template wrapped onto all of them
     appearance/  transformer-driven albedo, roughness and specular, baked to the template's UVs
+    groom/       hair, beard, brows and lashes as strands on the finished head
     head.py      the head bundle: one folder with mesh, shape keys, maps, GLB and previews
 
 `stages.py` holds the stages, `topology.py` the meshes a head can have; `edit.py` walks the stages from

@@ -5,6 +5,7 @@ sibling folder first, which then takes the bundle's name.
 
     head.json              schema, engine, provenance, expressions, files with sha256, metrics, timings
     geometry.safetensors   vertices, faces, uv, part, shape_keys; names in the metadata
+    hair.safetensors       hair, beard, brows and lashes as strands, see `strands`; not every head has it
     textures/*.png         albedo (sRGB), roughness, specular, normal; EXPRESSION_albedo ... if asked for
     head.glb, preview.png  the same asset for other tools and for the eye
     identity.safetensors   only if the user asked for it
@@ -29,6 +30,8 @@ from .digest import sha256_of
 from .errors import Id3dError, InputError
 from .expressions import ARKIT_NAMES, EXPRESSION_NAMES
 from .png import encode_png, read_png, to_uint8
+from .strands import FILE as STRANDS_FILE
+from .strands import Anchors, Strands, anchors, carried
 from .template import triangulate
 
 SCHEMA = 1
@@ -51,6 +54,7 @@ class Head:
         textures: name -> (T, T, 3) or (T, T) uint8, row 0 = top. Names are `TEXTURE_KINDS`, and
             `EXPRESSION_KIND` for a set of one expression. Floats in [0, 1] are rounded to uint8.
         info: what else `head.json` says: `provenance`, `metrics`, `timings_s`, `notes`.
+        strands: hair rooted on `vertices`, or None.
     """
 
     vertices: NDArray[np.float32]
@@ -61,6 +65,7 @@ class Head:
     names: tuple[str, ...]
     textures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
+    strands: Strands | None = None
 
     def __post_init__(self) -> None:
         self.vertices = np.ascontiguousarray(self.vertices, np.float32)
@@ -98,13 +103,27 @@ class Head:
             raise InputError(f"this head has no expression {name!r}: it has {', '.join(self.names)}")
         return self.vertices + np.float32(weight) * self.shape_keys[self.names.index(name)]
 
+    @cached_property
+    def roots(self) -> Anchors:
+        """Where the strands' roots lie on the mesh; only of a head that has strands."""
+        assert self.strands is not None
+        return anchors(self.strands.root_uv, self.triangles, self.triangle_uv)
+
+    def posed_strands(self, name: str) -> NDArray[np.float32]:
+        """(S, K, 3) float32 points of the strands in one shape key; raises as `posed` does."""
+        assert self.strands is not None
+        if name == "neutral":
+            return self.strands.points
+        return carried(self.strands.points, self.roots, self.vertices, self.roots, self.posed(name))
+
     def map_for(self, kind: str, expression: str = "neutral") -> NDArray[np.uint8] | None:
         """The expression's own map if the head has one, else the neutral set's, else None."""
         return self.textures.get(f"{expression}_{kind}", self.textures.get(kind))
 
     def problems(self) -> list[str]:
         """What is wrong with the arrays, one sentence each; empty if nothing is."""
-        return _shape_problems(self) or [*_mesh_problems(self), *_texture_problems(self)]
+        problems = _shape_problems(self) or [*_mesh_problems(self), *_texture_problems(self)]
+        return problems if self.strands is None else [*problems, *self.strands.problems()]
 
     def write(
         self,
@@ -154,6 +173,8 @@ class Head:
         arrays = {key: getattr(self, key) for key in ("vertices", "faces", "uv", "part", "shape_keys")}
         metadata = {"shape_keys": json.dumps(self.names)}
         save_file(arrays, folder / "geometry.safetensors", metadata=metadata)
+        if self.strands is not None:
+            self.strands.write(folder / STRANDS_FILE)
         (folder / "textures").mkdir()
         for key, image in self.textures.items():
             (folder / "textures" / f"{key}.png").write_bytes(encode_png(image))
@@ -208,8 +229,10 @@ class Head:
         problems = _file_problems(folder, manifest) if verify else []
         if problems:
             raise InputError(f"{folder} cannot be used: {problems[0]}")
+        hair = folder / STRANDS_FILE
         return cls(
             **_read_geometry(folder),
+            strands=Strands.read(hair) if hair.is_file() else None,
             textures={path.stem: read_png(path) for path in sorted((folder / "textures").glob("*.png"))},
             info={key: value for key, value in manifest.items() if key not in _OWN_FIELDS},
         )

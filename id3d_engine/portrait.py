@@ -14,17 +14,21 @@ from torch.nn import functional
 from .head import Head
 from .png import to_uint8
 from .render.cameras import Cameras, distance_for, orbit
+from .render.hair import Hair, HairShade, draw, lit, outward, shade_strands
 from .render.lights import Lights
 from .render.normal_map import decode
-from .render.normals import render_normals
+from .render.normals import render_normals, vertex_normals
 from .render.occlusion import ambient_occlusion, soft_shadows
 from .render.raster import interpolate, sample_texture
 from .render.shading import linear_to_srgb, shade, srgb_to_linear
 from .render.surface import see
+from .strands import TIP
 
 FOV_DEG = 20.0
 MARGIN = 1.12  # the frame's height over the head's
 _SKIN_WRAP = 0.3
+_HAIR_LINES = 1000  # pictures of fewer lines are drawn finer where there is hair
+_ALL_STRANDS_FROM = 600  # below, a third of the strands does
 _PLAIN = {"albedo": (0.72, 0.72, 0.72), "roughness": (0.55,), "specular": (0.35,)}
 
 
@@ -45,7 +49,10 @@ class Sitter:
 
     @cached_property
     def _frame(self) -> tuple[tuple[float, float, float], float]:
-        low, high = self.head.vertices.min(0), self.head.vertices.max(0)
+        points = self.head.vertices
+        if self.head.strands is not None:
+            points = np.concatenate([points, self.head.strands.points.reshape(-1, 3)])
+        low, high = points.min(0), points.max(0)
         centre = (low + high) / 2
         # Azimuths turn about this point, so the depth may not leave the frame either.
         return (0.0, float(centre[1]), float(centre[2])), float(MARGIN * (high - low).max())
@@ -72,12 +79,17 @@ class Sitter:
             lamps = soft_shadows(vertices, self.triangles, lights.directions[0], samples=8)
             arriving = torch.cat([arriving, lamps], 1)
         pixels = size * self.smoothing
+        hair = None if self.head.strands is None else _Dressed(self, expression, lights, pixels)
+        if hair is not None:
+            arriving = arriving * hair.shadow(vertices)
         kinds = [*_PLAIN, "normal"] if "normal" in self.head.textures else [*_PLAIN]
         maps = {kind: self._map(kind, expression, pixels) for kind in kinds}
         pictures = [
             self._shade_one(vertices, cameras[index : index + 1], maps, arriving, lights, pixels)
             for index in range(len(cameras))
         ]
+        if hair is not None:
+            pictures = [hair.over(p, vertices, cameras[i : i + 1]) for i, p in enumerate(pictures)]
         return self._finish(torch.cat(pictures))
 
     def _shade_one(
@@ -139,6 +151,44 @@ class Sitter:
     def _finish(self, images: Tensor) -> NDArray[np.uint8]:
         small = functional.avg_pool2d(images.clamp(0, 1), self.smoothing)
         return to_uint8(small.permute(0, 2, 3, 1).numpy())
+
+
+class _Dressed:
+    """A sitter's strands in one expression, under one light."""
+
+    def __init__(self, sitter: Sitter, expression: str, lights: Lights, pixels: int) -> None:
+        strands = sitter.head.strands
+        assert strands is not None
+        self._sitter, self._lights, self._pixels = sitter, lights, pixels
+        taper = np.linspace(1, TIP, strands.points.shape[1], dtype=np.float32)
+        hair = Hair(
+            torch.from_numpy(sitter.head.posed_strands(expression)),
+            torch.from_numpy(strands.radius[:, None] * taper),
+            torch.from_numpy(strands.colour),
+        )
+        self._shade = HairShade(hair)
+        self._finer = max(1, min(4, round(_HAIR_LINES / pixels)))
+        self._hair = hair.thinned(3 if pixels < _ALL_STRANDS_FROM else 1)
+        low, high = sitter.head.vertices.min(0), sitter.head.vertices.max(0)
+        # The neck's foot and the middle of the skull, about 95 mm below the crown.
+        foot = torch.from_numpy(0.5 * (low + high) + np.array([0, 0.005, 0], np.float32))
+        skull = foot.clone()
+        foot[2], skull[2] = float(low[2]), float(high[2]) - 0.095
+        self._normal = outward(self._hair.points.reshape(-1, 3), foot, skull)
+        self._arriving = lit(self._hair, self._normal, self._shade, lights)
+
+    def shadow(self, vertices: Tensor) -> Tensor:
+        """(V, 1 + D) share of the sky and of each lamp that gets through the hair to the skin."""
+        normal = vertex_normals(vertices, self._sitter.triangles)
+        sky = self._shade.through(vertices, normal).sqrt()
+        lamps = [self._shade.through(vertices, towards) for towards in self._lights.directions[0]]
+        return torch.stack([sky, *lamps], 1)
+
+    def over(self, picture: Tensor, vertices: Tensor, camera: Cameras) -> Tensor:
+        """(1, 3, P, P): the picture with the hair on it."""
+        colour = shade_strands(self._hair, self._normal, self._arriving, self._lights, camera.position[0])
+        drawn = draw(self._hair, colour, vertices, self._sitter.triangles, camera, self._pixels, self._finer)
+        return picture * (1 - drawn[:, 3:]) + drawn[:, :3]
 
 
 def backdrop(size: int) -> Tensor:

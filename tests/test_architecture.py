@@ -17,7 +17,9 @@ ENGINE, ADDON = ROOT / "id3d_engine", ROOT / "blender_addon"
 LONGEST, MEDIAN = 500, 170
 
 # What each package of the engine may import of the engine; everything may import the vocabulary.
-VOCABULARY = {"__version__", "digest", "errors", "expressions", "job", "png", "subjects", "template"}
+VOCABULARY = {
+    "__version__", "digest", "errors", "expressions", "job", "png", "strands", "subjects", "template",
+}  # fmt: skip
 LAYERS = {
     "render": set(),
     "identity": set(),
@@ -26,6 +28,7 @@ LAYERS = {
     "priors": {"render", "identity", "assets", "device", "models"},
     "geometry": {"render", "priors", "live"},
     "appearance": {"render", "priors", "assets", "live"},
+    "groom": {"assets", "geometry"},
     "raw": {"render", "geometry", "appearance"},
     "blender_scene": set(),
     "export": {"head", "blender_scene"},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,15 @@ STYLES: dict[str, Style] = {
     "receding": Style(0.006, 0.004, 0.006, 0.008, lumps=0.25),
     "bun": Style(0.007, 0.006, 0.004, 0.006, lumps=0.05, pole=(0.0, 0.85, 0.5)),
 }
+# What is left of hanging hair where strands do the hanging.
+_CAP: dict[str, Any] = {
+    "top": 0.013,
+    "front": 0.009,
+    "side": 0.010,
+    "back": 0.011,
+    "hang": 0.0,
+    "down": False,
+}
 PARTING_M = 0.05  # between a parting on the far left and one on the far right
 _BUN_RADIUS_M = 0.028
 
@@ -89,9 +99,18 @@ def skull_frame(template: HeadTemplate, points: Float, ears: Float, skin: Float)
     return SkullFrame(azimuth, height.astype(np.float32), offset.astype(np.float32), skin * (1 - ears))
 
 
-def hair_depth(frame: SkullFrame, appearance: AppearanceParameters) -> Float:
-    """(N,) metres from the hairline into the hair, negative outside; about a distance near the line."""
+def style_of(appearance: AppearanceParameters, hanging: bool = True) -> Style:
+    """The style that is worn; without `hanging` a bob or long hair is a cap that ends at the nape."""
     style = STYLES[appearance.style]
+    return style if hanging or not style.down else replace(style, **_CAP)
+
+
+def hair_depth(frame: SkullFrame, appearance: AppearanceParameters, hanging: bool = True) -> Float:
+    """(N,) metres from the hairline into the hair, negative outside; about a distance near the line.
+
+    `hanging`: see `style_of`.
+    """
+    style = style_of(appearance, hanging)
     if appearance.style == "bald":
         return np.full(len(frame.height), -0.05, np.float32)
     line = np.array(_RECEDING if appearance.style == "receding" else _DOWN if style.down else _USUAL)
@@ -139,13 +158,16 @@ def _falling(offset: NDArray[np.float64], part: float) -> Float:
     return np.stack([strand, side, (np.abs(x) - z) / 0.1], axis=1).astype(np.float32)
 
 
-def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceParameters) -> Float:
+def hair_offsets(
+    template: HeadTemplate, neutral: Float, appearance: AppearanceParameters, hanging: bool = True
+) -> Float:
     """Hair raised from the scalp in the template's own topology.
 
     Args:
         template: The topology and its mean head.
         neutral: (V, 3) the bald head, metres.
         appearance: Style, volume, curl, hairline and texture seed.
+        hanging: See `style_of`.
 
     Returns:
         (V, 3) float32 offsets in metres, 0 outside hair and beard; eyes, ears and lips do not move.
@@ -153,7 +175,7 @@ def hair_offsets(template: HeadTemplate, neutral: Float, appearance: AppearanceP
     from ..render.normals import vertex_normals
 
     look = appearance.clamped()
-    style = STYLES[look.style]
+    style = style_of(look, hanging)
     import torch
 
     a = anatomy(template)
@@ -182,7 +204,7 @@ def _thickness(
     template: HeadTemplate, a: Anatomy, frame: SkullFrame, look: AppearanceParameters, style: Style
 ) -> Float:
     """(V,) metres off the scalp."""
-    depth = hair_depth(frame, look)
+    depth = hair_depth(frame, look, style.down)
     volume = 0.45 + 1.1 * look.hair_volume
     top = smoothstep(0.55, 0.95, frame.height)
     fore = smoothstep(75.0, 40.0, frame.azimuth) * smoothstep(0.45, 0.65, frame.height)

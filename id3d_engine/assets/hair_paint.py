@@ -21,7 +21,7 @@ _RED_HAIR = np.array(
     [(226, 186, 140), (206, 132, 76), (168, 84, 40), (116, 50, 28), (68, 34, 24), (36, 23, 19), (20, 17, 17)],
     np.float32,
 ) / 255  # fmt: skip
-_GREY_HAIR = np.array([0.74, 0.73, 0.71], np.float32)
+GREY_HAIR = np.array([0.74, 0.73, 0.71], np.float32)
 
 
 def hair_colour(appearance: AppearanceParameters, melanin_shift: float = 0.0) -> Float:
@@ -31,12 +31,12 @@ def hair_colour(appearance: AppearanceParameters, melanin_shift: float = 0.0) ->
     return ash + (red - ash) * appearance.hair_red
 
 
-def _greyed(colour: Float, strands: Float, grey: float) -> Float:
+def greyed(colour: Float, strands: Float, grey: float) -> Float:
     """(N, 3): whole strands turn white first, as grey hair does; `strands` in about [-1, 1]."""
     if grey < 0.02:
         return colour
     share = smoothstep(-0.8, 0.8, 2.0 * grey - 1.0 + 0.8 * strands)
-    white = _GREY_HAIR * (1 + 0.22 * strands)[:, None]
+    white = GREY_HAIR * (1 + 0.22 * strands)[:, None]
     return mixed(colour, white, np.clip(0.45 * grey + 0.55 * share * min(1.0, 2.0 * grey), 0, 1))
 
 
@@ -76,7 +76,7 @@ def scalp_hair(
     colour = mixed(colour, shine, np.clip(1.1 * fine + 0.5 * clump - 0.05, 0, 0.55))
     # The nape and the sides are less bleached than the top.
     colour *= (0.82 + 0.18 * smoothstep(-0.3, 0.5, frame.height))[:, None]
-    colour = _greyed(colour, np.clip(1.2 * fine + 0.5 * clump, -1, 1), look.hair_grey)
+    colour = greyed(colour, np.clip(1.2 * fine + 0.5 * clump, -1, 1), look.hair_grey)
 
     rough = fine * 0.005 + clump * 0.004 + broad * 0.004
     width = 0.004 if look.style == "buzz" else 0.006 + 0.004 * look.hairline
@@ -127,7 +127,7 @@ def brow_colour(look: AppearanceParameters) -> Float:
     """(3,) sRGB: the hair's colour, darker or lighter by `brow_tone`, greying later than it."""
     shift = 0.55 * (look.brow_tone - 0.45) + 0.08
     colour = hair_colour(look, max(shift, 0.36 - look.hair_melanin))
-    return np.maximum(colour + (_GREY_HAIR - colour) * max(0.0, look.hair_grey - 0.45), 0.085)
+    return np.maximum(colour + (GREY_HAIR - colour) * max(0.0, look.hair_grey - 0.45), 0.085)
 
 
 def beard_cover(

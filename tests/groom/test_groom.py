@@ -1,0 +1,86 @@
+"""Hair as strands: where it is rooted, that it stays out of the head, how long it is, what colour it has."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from id3d_engine.assets.appearance import HAIR_STYLES, AppearanceParameters, style_logits
+from id3d_engine.assets.hair import hair_offsets
+from id3d_engine.geometry.closest import Target
+from id3d_engine.groom import groom
+from id3d_engine.strands import SCALP, Strands, anchors
+from id3d_engine.template import load_template
+
+HAIRY = [style for style in HAIR_STYLES if style != "bald"]
+
+
+def head_of(look: AppearanceParameters) -> np.ndarray:
+    template = load_template()
+    return template.vertices + hair_offsets(template, template.vertices, look, hanging=False)
+
+
+@lru_cache(maxsize=32)
+def grown(style: str, grey: float = 0.0, seed: int = 0) -> Strands:
+    look = AppearanceParameters(style_logits=style_logits(style), hair_grey=grey)
+    strands = groom(load_template(), head_of(look), look, seed)
+    assert strands is not None
+    return strands
+
+
+def lengths(strands: Strands) -> np.ndarray:
+    return np.linalg.norm(np.diff(strands.points[strands.kind == SCALP], axis=1), axis=2).sum(axis=1)
+
+
+@pytest.mark.parametrize("style", HAIRY)
+def test_roots_lie_on_the_head_and_no_point_in_it(style: str) -> None:
+    template, strands = load_template(), grown(style)
+    vertices = head_of(AppearanceParameters(style_logits=style_logits(style)))
+    assert strands.problems() == []
+    roots = anchors(strands.root_uv, template.triangles, template.triangle_uv).places(vertices)
+    assert np.abs(roots - strands.points[:, 0]).max() < 1e-5
+    target = Target((vertices, template.triangles[template.triangles[:, 1] != template.triangles[:, 2]]))
+    points = strands.points[::7].reshape(-1, 3).astype(float)
+    near = target.closest(points, 0.05)
+    inside = ((points - near.points) * near.normals).sum(axis=1) < 0
+    assert not (near.found & inside & (near.distance > 0.001)).any()
+
+
+def test_lengths_follow_the_style() -> None:
+    typical = {style: float(np.median(lengths(grown(style)))) for style in HAIRY}
+    assert 0.003 < typical["buzz"] < 0.007
+    assert 0.015 < typical["short"] < 0.045
+    assert typical["receding"] < typical["quiff"] < typical["bob"] < typical["long"]
+    chin = load_template().vertices[load_template().landmarks["chin"], 2]
+    neck = load_template().vertices[:, 2].min()
+    ends = {style: grown(style).points[:, -1, 2] for style in ("bob", "long")}
+    assert np.median(ends["bob"]) == pytest.approx(chin, abs=0.015)
+    assert np.median(ends["long"]) < neck + 0.01
+
+
+def test_hanging_hair_leaves_the_face_free() -> None:
+    template = load_template()
+    eye = template.vertices[template.regions["eyeballs"] > 0.5]
+    for style in ("bob", "long"):
+        points = grown(style).points.reshape(-1, 3)
+        before = points[points[:, 1] < eye[:, 1].min()]
+        assert not ((np.abs(before[:, 0]) < eye[:, 0].max()) & (before[:, 2] < eye[:, 2].max())).any()
+
+
+def test_the_bald_have_none_and_chance_is_seeded() -> None:
+    look = AppearanceParameters(style_logits=style_logits("bald"))
+    hair = groom(load_template(), load_template().vertices, look)
+    assert hair is None or not (hair.kind == SCALP).any()
+    again = groom(load_template(), head_of(AppearanceParameters()), AppearanceParameters())
+    assert again is not None
+    assert np.array_equal(again.points, grown("short").points)
+    assert np.array_equal(again.colour, grown("short").colour)
+    assert not np.array_equal(grown("short", seed=1).points[:100], grown("short").points[:100])
+
+
+def test_more_hairs_are_white_where_hair_is_greyer() -> None:
+    shares = [float((grown("short", grey).colour.min(axis=1) > 0.4).mean()) for grey in (0.0, 0.4, 0.9)]
+    assert shares[0] < 0.02 < shares[1] < shares[2]
+    assert shares[2] > 0.8
