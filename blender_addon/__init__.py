@@ -6,10 +6,10 @@
     job.py           the running job, followed by a timer; job_notes.py: what was asked for
     live_head.py     the head in the viewport while it is being made
     history.py       earlier heads and stopped jobs; pictures.py: icons of picture files
-    operators/       generate_head, identity, import_head, photos, check_engine, expressions
-    heads.py         what a head is
+    operators/       generate_head, edit_head, identity, import_head, photos, check_engine, expressions
+    heads.py         what a head is; bundles.py: where its bundle is
     animation/       expressions and their animation
-    panel.py         the sidebar's tab
+    panel.py         the sidebar's tab; panel_edit.py: its part for changes by text
     panel_expressions.py  its part for expressions and animation
     lighting.py, turntable.py   light set-ups and a turn around a head; own_collection.py
     thumbnail.py     a picture of a head for the Asset Browser
@@ -23,10 +23,21 @@ from __future__ import annotations
 
 import bpy
 
-from . import job, panel, panel_export, panel_expressions, panel_light, poller, preferences, properties
+from . import (
+    job,
+    panel,
+    panel_edit,
+    panel_export,
+    panel_expressions,
+    panel_light,
+    poller,
+    preferences,
+    properties,
+)
 from .animation import settings as expression_settings
 from .operators import (
     check_engine,
+    edit_head,
     export_head,
     expressions,
     generate_head,
@@ -46,6 +57,7 @@ _MODULES = (
     preferences,
     photos,
     generate_head,
+    edit_head,
     identity,
     import_head,
     check_engine,
@@ -56,6 +68,7 @@ _MODULES = (
     export_head,
     mark_asset,
     panel,
+    panel_edit,
     panel_expressions,
     panel_light,
     panel_export,

@@ -17,7 +17,15 @@ from typing import Any
 
 from .child import CANCELLED, Child, clean_environment
 
-__all__ = ["CANCELLED", "EngineRun", "claim_name", "describe", "generate_arguments", "run_doctor"]
+__all__ = [
+    "CANCELLED",
+    "EngineRun",
+    "claim_name",
+    "describe",
+    "edit_arguments",
+    "generate_arguments",
+    "run_doctor",
+]
 
 # The folder that holds id3d_engine/; the child finds the engine there, whatever else is installed.
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,15 +144,40 @@ def generate_arguments(
     resume: bool = False,
 ) -> list[str]:
     """The command line of `id3d generate`; a single `.id` file is an identity instead of photos."""
-    identity = len(photos) == 1 and photos[0].lower().endswith(".id")
-    source = ["--id", *photos] if identity else [*photos]
+    source = ["--id", *photos] if _is_identity(photos) else [*photos]
+    options = [*_options(out, text, preset, seed, resume), "--expressions", expressions]
+    return ["generate", *options, "--topology", topology, *source]
+
+
+def edit_arguments(
+    head: str,
+    photos: Sequence[str],
+    out: Path,
+    *,
+    target: str,
+    text: str,
+    preset: str,
+    seed: int,
+    resume: bool = False,
+) -> list[str]:
+    """The command line of `id3d edit`; with no photos the bundle's own identity counts, if it has one."""
+    options = [*_options(out, text, preset, seed, resume), "--target", target]
+    if photos:
+        options += ["--id" if _is_identity(photos) else "--photo", *photos]
+    return ["edit", head, *options]
+
+
+def _is_identity(photos: Sequence[str]) -> bool:
+    return len(photos) == 1 and photos[0].lower().endswith(".id")
+
+
+def _options(out: Path, text: str, preset: str, seed: int, resume: bool) -> list[str]:
     options = ["--out", str(out), "--preset", preset, "--seed", str(seed), "--progress", "json"]
-    options += ["--expressions", expressions, "--topology", topology]
     if text.strip():
         options += [f"--text={text.strip()}"]
     if resume:
         options += ["--resume"]
-    return ["generate", *options, *source]
+    return options
 
 
 def describe(event: Event) -> tuple[float, str]:

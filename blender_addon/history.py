@@ -64,7 +64,9 @@ def forget() -> None:
 def scan(heads: Path, jobs: Path) -> Found:
     """Read the folders, without bpy."""
     notes = Notes(jobs)
-    folders = sorted(heads.glob("*.head"), key=_time, reverse=True)[:_LONGEST]
+    # A changed head lies beside the one that it was made from, wherever that is.
+    places = {*heads.resolve().glob("*.head"), *(Path(request.out) for request in notes.all())}
+    folders = sorted(places, key=_time, reverse=True)[:_LONGEST]
     made = [entry for folder in folders if (entry := _read(folder, notes)) is not None]
     return Found(tuple(made), tuple(notes.unfinished()))
 
@@ -108,6 +110,8 @@ def _read(folder: Path, notes: Notes) -> Made | None:
             ",".join(facts.get("expressions", ())) or "all",
             int(facts.get("seed", 0)),
             str(facts.get("topology", "fine")),
+            str(facts.get("target", "")),
+            asked.head if asked is not None else "",
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

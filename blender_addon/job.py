@@ -16,7 +16,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import history, live_head, pictures
+from . import bundles, history, live_head, pictures
 from .engine import CANCELLED, EngineRun, describe
 from .job_notes import Lock, Notes, Request
 from .preferences import engine_command, engine_environment, engine_options, user_folder
@@ -146,7 +146,7 @@ def tick() -> float | None:
         mesh, scene = job.listen(), bpy.data.scenes.get(job.scene)
         if code is None:
             if mesh is not None and job.home and scene is not None:
-                live_head.show(scene, mesh)
+                live_head.show(scene, mesh, _old(job.request))
             _tell(job)
             return _TICK_S
     except Exception:
@@ -222,10 +222,19 @@ def _into_scene(job: Job, ready: Outcome) -> Outcome:
             # With undo, so that one step takes the head away again.
             # Who has watched it grow has the view where it is wanted.
             seen = job.previews > 0
-            bpy.ops.id3d.import_head("EXEC_DEFAULT", True, directory=job.request.out, frame=not seen)
+            old = _old(job.request)
+            arguments = {"directory": job.request.out, "instead_of": job.request.head}
+            bpy.ops.id3d.import_head("EXEC_DEFAULT", True, **arguments, frame=not seen)
         except RuntimeError as error:
             return Outcome(FAILED, str(error).removeprefix("Error: ").strip(), job.request, ready.log)
+    if old is not None:
+        return Outcome(DONE, f"{name} stands in the place of {old.name}, which is hidden", job.request)
     return Outcome(DONE, f"{name} was added to the scene", job.request)
+
+
+def _old(request: Request) -> bpy.types.Object | None:
+    """The head that is being changed, if it is in view."""
+    return bundles.head_of(Path(request.head), bpy.context) if request.head else None
 
 
 @persistent

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .engine import generate_arguments, partial
+from .engine import edit_arguments, generate_arguments, partial
 
 if os.name == "nt":
     import msvcrt
@@ -29,8 +29,10 @@ class Request:
 
     Attributes:
         out: The bundle's folder, absolute.
-        photos: Absolute paths, or one identity file.
+        photos: Absolute paths, or one identity file; none where a head is changed whose person is not known.
         text, preset, expressions, seed, topology: As `id3d generate` takes them.
+        target: What of a head the text changes, as `id3d edit` takes it; empty for a head from photos.
+        head: The bundle of the head that is changed, which keeps its expressions and its topology.
     """
 
     out: str
@@ -40,6 +42,8 @@ class Request:
     expressions: str = "all"
     seed: int = 0
     topology: str = "fine"
+    target: str = ""
+    head: str = ""
 
     @property
     def name(self) -> str:
@@ -48,8 +52,13 @@ class Request:
 
     def arguments(self, *, resume: bool) -> list[str]:
         """The engine's command line."""
-        options = asdict(self)
-        return generate_arguments(options.pop("photos"), Path(options.pop("out")), resume=resume, **options)
+        shared: dict[str, Any] = {
+            "text": self.text, "preset": self.preset, "seed": self.seed, "resume": resume,
+        }  # fmt: skip
+        if self.target:
+            return edit_arguments(self.head, self.photos, Path(self.out), target=self.target, **shared)
+        own = {"expressions": self.expressions, "topology": self.topology}
+        return generate_arguments(self.photos, Path(self.out), **own, **shared)
 
     def resumable(self) -> bool:
         """Whether the engine left something to go on from."""
@@ -82,11 +91,14 @@ class Notes:
         """What was asked for the head at `out`, if that is still known."""
         return _read(self.path(out))
 
+    def all(self) -> list[Request]:
+        """What was asked for so far, newest first."""
+        paths = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        return [request for path in paths if (request := _read(path))]
+
     def unfinished(self) -> list[Request]:
         """Stopped jobs that can go on, newest first; not those that another Blender is at."""
-        paths = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        requests = [request for path in paths if (request := _read(path)) and request.resumable()]
-        return [request for request in requests if self._free(request)]
+        return [request for request in self.all() if request.resumable() and self._free(request)]
 
     def lock(self, request: Request) -> Lock:
         """Hold a job; the system lets go of it when this process ends.

@@ -13,6 +13,7 @@ from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
+from mathutils import Matrix
 
 from ..id3d_engine.blender_scene.bundle import read_safetensors
 from ..id3d_engine.errors import InputError
@@ -20,6 +21,7 @@ from . import framing
 
 NAME = "ID3D Preview"
 _MARK = "id3d_preview"
+_BESIDE = 1.2  # in widths of the head
 
 
 def read(event: dict[str, Any]) -> None:
@@ -30,17 +32,22 @@ def read(event: dict[str, Any]) -> None:
             event["mesh"], _ = read_safetensors(Path(event["surface"]))
 
 
-def show(scene: bpy.types.Scene, arrays: dict[str, Any]) -> None:
+def show(scene: bpy.types.Scene, arrays: dict[str, Any], old: bpy.types.Object | None = None) -> None:
     """Give the preview this surface.
 
     Args:
         scene: Where the preview is made if there is none yet.
         arrays: `vertices` (N, 3) float32 in metres and `triangles` (T, 3) int32.
+        old: A head that is being changed; the preview is made at its left hand, where both are seen.
     """
     thing = _find()
     new = thing is None
     if thing is None:
         thing = _make(scene)
+        if old is not None:
+            across = [corner[0] for corner in old.bound_box]
+            beside = Matrix.Translation((_BESIDE * (max(across) - min(across)), 0, 0))
+            thing.matrix_world = old.matrix_world @ beside
     if thing.mode == "OBJECT":
         _fill(thing.data, arrays["vertices"], arrays["triangles"])
     if new:

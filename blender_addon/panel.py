@@ -7,7 +7,7 @@ import bpy
 from . import history, job, pictures
 from .preferences import engine_problem, preferences
 from .preferences_ui import draw_problem
-from .sentences import write
+from .sentences import sidebar_letters, write
 
 _ICONS = {
     job.DONE: "CHECKMARK",
@@ -48,7 +48,7 @@ class ID3D_PT_main(_Part, bpy.types.Panel):
         if job.current is None and engine_problem(context) is not None:
             draw_problem(context, layout)
         if job.current is not None:
-            _running(layout, job.current, _letters(context))
+            _running(layout, job.current, sidebar_letters(context))
             return
         _photos(layout, settings)
 
@@ -71,7 +71,7 @@ class ID3D_PT_main(_Part, bpy.types.Panel):
         operator.text, operator.preset, operator.seed = settings.text, settings.preset, settings.seed
         operator.expressions, operator.topology = settings.expressions(), settings.topology
         if job.last is not None:
-            _outcome(layout, job.last, _letters(context))
+            _outcome(layout, job.last, sidebar_letters(context))
         layout.operator("id3d.import_head", icon="IMPORT")
 
 
@@ -124,12 +124,6 @@ def _photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> No
             layout.template_icon(pictures.icon(path), scale=5.0)
 
 
-def _letters(context: bpy.types.Context) -> int:
-    """How many fit on a line of this sidebar; labels do not break by themselves."""
-    width = context.region.width / context.preferences.system.ui_scale if context.region else 300
-    return max(int((width - 85) / 6.5), 16)
-
-
 def _running(layout: bpy.types.UILayout, running: job.Job, letters: int) -> None:
     """The job instead of the settings, which it no longer listens to."""
     box = layout.box()
@@ -152,7 +146,7 @@ def _outcome(layout: bpy.types.UILayout, outcome: job.Outcome, letters: int) -> 
     buttons = box.row(align=True)
     request = outcome.request
     if outcome.kind == job.READY and request is not None:
-        _add_button(buttons, "Add to Scene", request.out)
+        _add_button(buttons, "Add to Scene", request.out, request.head)
     if outcome.resumable and request is not None:
         buttons.operator("id3d.resume", icon="PLAY").out = request.out
         buttons.operator("id3d.discard", icon="TRASH").out = request.out
@@ -162,7 +156,8 @@ def _outcome(layout: bpy.types.UILayout, outcome: job.Outcome, letters: int) -> 
         buttons.operator("id3d.open_log", icon="TEXT")
 
 
-def _add_button(layout: bpy.types.UILayout, text: str, head: str) -> None:
+def _add_button(layout: bpy.types.UILayout, text: str, head: str, instead_of: str = "") -> None:
     row = layout.row(align=True)
     row.operator_context = "EXEC_DEFAULT"  # it is known which head: no file browser
-    row.operator("id3d.import_head", text=text, icon="IMPORT").directory = head
+    operator = row.operator("id3d.import_head", text=text, icon="IMPORT")
+    operator.directory, operator.instead_of = head, instead_of

@@ -20,6 +20,12 @@ MESHES = (
     ("fine", "Fine", "20,000 vertices, smooth up close"),
     ("template", "Light", "5,000 vertices, for games or a Subdivision modifier of your own"),
 )
+TARGETS = (
+    ("both", "Both", "Shape and skin"),
+    ("geometry", "Shape", "The mesh and its expressions; the maps stay"),
+    ("texture", "Skin", "The maps; the mesh and its expressions stay"),
+)
+WORDS = "It knows words for age, sex, build, hair, beard, brows, eyes, skin, freckles, wrinkles and make-up"
 # The engine's 13 expressions, in its order.
 EXPRESSIONS = (
     ("mouth_stretch", "Mouth Stretch", "Mouth wide open, jaw dropped"),
@@ -50,7 +56,15 @@ class ID3D_PG_settings(bpy.types.PropertyGroup):
     photos: CollectionProperty(type=ID3D_PG_photo)
     active_photo: IntProperty(name="Active Photo", options={"HIDDEN"})
     text: StringProperty(
-        name="Text", description="What the photos do not say, for example: with short curly hair"
+        name="Text",
+        description=f"What the photos do not say, for example: with short curly hair. {WORDS}",
+    )
+    change: StringProperty(
+        name="Text",
+        description=f"What should change, for example: with a full beard, or: as an old woman. {WORDS}",
+    )
+    target: EnumProperty(
+        name="Change", items=TARGETS, default="both", description="What of the head may change"
     )
     preset: EnumProperty(name="Preset", items=PRESETS, default="draft", description="Time against quality")
     seed: IntProperty(name="Seed", min=0, description="The same seed and photos give the same head")

@@ -15,11 +15,11 @@ from .. import history, job
 from ..engine import claim_name, partial
 from ..job_notes import Busy, Notes, Request
 from ..preferences import heads_folder, user_folder
-from ..properties import MESHES, PRESETS
+from ..properties import MESHES, PRESETS, WORDS
 
 
-class _Making:
-    """What starting and resuming have in common."""
+class Making:
+    """What making, changing and resuming have in common."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -47,7 +47,8 @@ class _Making:
             self.report({"INFO"}, sentence)
         if outcome.kind == job.READY:
             # With undo, so that one step takes the head away again.
-            return bpy.ops.id3d.import_head("EXEC_DEFAULT", True, directory=outcome.request.out)
+            made = outcome.request
+            return bpy.ops.id3d.import_head("EXEC_DEFAULT", True, directory=made.out, instead_of=made.head)
         failed = outcome.kind == job.FAILED
         self.report({"ERROR" if failed else "INFO"}, f"{outcome.sentence} (log: {outcome.log})")
         return {"CANCELLED"}
@@ -62,8 +63,10 @@ class _Making:
         return {"FINISHED"}
 
     def _begin(self, context: bpy.types.Context, request: Request, *, resume: bool) -> job.Job | None:
-        missing = [path for path in request.photos if not Path(path).is_file()]
+        needed = [*request.photos, *([str(Path(request.head, "head.json"))] if request.head else [])]
+        missing = [path for path in needed if not Path(path).is_file()]
         if missing:
+            Notes(user_folder("jobs")).let_go(request)
             return self._refuse(f"There is no file {missing[0]}: check the path, or put it back")
         try:
             return job.start(context, request, resume=resume)
@@ -77,7 +80,7 @@ class _Making:
         job.conclude(job.Outcome(job.FAILED, sentence, fix="id3d.check_engine" if fix else ""))
 
 
-class ID3D_OT_generate_head(_Making, bpy.types.Operator):
+class ID3D_OT_generate_head(Making, bpy.types.Operator):
     """Make a head with expressions from photos of one person"""
 
     bl_idname = "id3d.generate_head"
@@ -85,7 +88,7 @@ class ID3D_OT_generate_head(_Making, bpy.types.Operator):
     bl_options = {"REGISTER"}  # noqa: RUF012 (undo belongs to the import at the end)
 
     photos: StringProperty(name="Photos", description="Paths, one a line; empty: the panel's list")
-    text: StringProperty(name="Text", description="What the photos do not say")
+    text: StringProperty(name="Text", description=f"What the photos do not say. {WORDS}")
     preset: EnumProperty(name="Preset", items=PRESETS, default="draft", description="Time against quality")
     expressions: StringProperty(
         name="Expressions", default="all", description="All, or names with commas between them"
@@ -101,8 +104,6 @@ class ID3D_OT_generate_head(_Making, bpy.types.Operator):
             return self._refuse("Add a photo first")
         if not self.expressions:
             return self._refuse("Choose at least one expression")
-        if missing := [path for path in photos if not Path(path).is_file()]:
-            return self._refuse(f"There is no file {missing[0]}: check the path")
         if len(photos) > 1 and any(path.lower().endswith(".id") for path in photos):
             return self._refuse("A saved identity stands for all photos: keep either it or the photos")
         try:
@@ -113,7 +114,7 @@ class ID3D_OT_generate_head(_Making, bpy.types.Operator):
         return self._begin(context, Request(str(out), tuple(photos), *settings), resume=False)
 
 
-class ID3D_OT_resume(_Making, bpy.types.Operator):
+class ID3D_OT_resume(Making, bpy.types.Operator):
     """Go on with a stopped job from its last checkpoint, at most some seconds before it stopped"""
 
     bl_idname = "id3d.resume"

@@ -8,7 +8,8 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ...id3d_engine.blender_scene.bundle import read_bundle
 from ...id3d_engine.blender_scene.head import build_head
 from ...id3d_engine.errors import InputError
-from .. import framing
+from .. import bundles, framing
+from ..heads import expression_keys
 
 _BESIDE = "textures"  # where Blender itself puts what it unpacks
 
@@ -39,6 +40,12 @@ class ID3D_OT_import_head(bpy.types.Operator):
         description="Move viewports in which the head would be out of sight or a speck",
         options={"SKIP_SAVE"},
     )
+    instead_of: StringProperty(
+        name="Instead of",
+        subtype="DIR_PATH",
+        description="The NAME.head of a head in view: the new one takes its place, and it is hidden",
+        options={"SKIP_SAVE"},
+    )
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
 
     @classmethod
@@ -57,20 +64,38 @@ class ID3D_OT_import_head(bpy.types.Operator):
             self.report({"ERROR"}, "Save the .blend file first, or pack the maps into it")
             return {"CANCELLED"}
         folder = Path(bpy.path.abspath("//")) / _BESIDE if self.maps == "BESIDE" else None
+        directory = Path(bpy.path.abspath(self.directory))
+        old = bundles.head_of(Path(bpy.path.abspath(self.instead_of)), context) if self.instead_of else None
         try:
-            bundle = read_bundle(bpy.path.abspath(self.directory))
+            bundle = read_bundle(directory)
             head = build_head(bundle, context.scene, folder)
         except InputError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        bundles.remember(head, directory.parent if directory.name == "head.json" else directory)
         for selected in context.selected_objects:
             selected.select_set(False)
         head.select_set(True)
         context.view_layer.objects.active = head
-        if self.frame:
+        if old is not None:
+            _take_place(head, old)
+        elif self.frame:
             framing.frame(context.scene, head)
         self.report({"INFO"}, f"{head.name}: {len(bundle.names)} shape keys")
         return {"FINISHED"}
+
+
+def _take_place(head: bpy.types.Object, old: bpy.types.Object) -> None:
+    """Stand where `old` stands, with its face, and hide it; nothing else of it changes."""
+    head.parent, head.parent_type, head.parent_bone = old.parent, old.parent_type, old.parent_bone
+    head.matrix_parent_inverse = old.matrix_parent_inverse
+    head.matrix_world = old.matrix_world
+    values = {key.name: key.value for key in expression_keys(old)}
+    for key in expression_keys(head):
+        key.value = values.get(key.name, 0.0)
+    for thing in (old, *(child for child in old.children if "id3d_hair" in child)):
+        thing.hide_set(True)
+        thing.hide_render = True
 
 
 CLASSES = (ID3D_OT_import_head,)

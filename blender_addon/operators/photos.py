@@ -97,9 +97,14 @@ class ID3D_OT_again(bpy.types.Operator):
             self.report({"ERROR"}, f"{self.head} is not a head: choose a NAME.head folder")
             return {"CANCELLED"}
         settings, request = context.scene.id3d, made.request
-        settings.text, settings.seed = request.text, request.seed
+        settings.seed = request.seed
         if request.preset in ("draft", "standard", "high"):
             settings.preset = request.preset
+        if request.target:
+            settings.change, settings.target = request.text, request.target
+            self.report({"INFO"}, "Select the head to change, then press Change Head")
+            return {"FINISHED"}
+        settings.text = request.text
         if request.topology in ("fine", "template"):
             settings.topology = request.topology
         settings.choose(request.expressions)

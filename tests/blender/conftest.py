@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "examples" / "portrait.jpg"
 
-# What `python -m id3d_engine generate ...` looks like from outside, without its minutes of work: it
-# takes the same command line, prints the same lines, and copies a finished bundle.
+# What `python -m id3d_engine generate ...` and `edit ...` look like from outside, without their minutes of
+# work: it takes the same command line, prints the same lines, and copies a finished bundle.
 _ENGINE = """#!{python}
 import json, os, shutil, signal, sys, threading, time
 arguments = sys.argv[1:]
@@ -24,7 +24,8 @@ options = dict(zip(arguments, arguments[1:]))
 if arguments[:3] == ["-m", "id3d_engine", "identity"]:
     open(options["--out"], "w").close()
     sys.exit()
-assert arguments[:3] == ["-m", "id3d_engine", "generate"], arguments
+edited = arguments[3] if arguments[:3] == ["-m", "id3d_engine", "edit"] else ""
+assert edited or arguments[:3] == ["-m", "id3d_engine", "generate"], arguments
 text = next((a.removeprefix("--text=") for a in arguments if a.startswith("--text=")), "")
 work = options["--out"] + ".partial"
 def say(stage, step, steps, message="", **files):
@@ -62,7 +63,15 @@ if text in ("WAIT", "DEAF", "LIVE") and "--resume" not in arguments:
     time.sleep(30)
 while text == "HOLD" and not os.path.exists(work + "/go"):
     time.sleep(0.02)
-shutil.copytree({bundle!r}, options["--out"])
+shutil.copytree(edited or {bundle!r}, options["--out"])
+if edited:
+    with open(options["--out"] + "/head.json", "r+") as file:
+        info = json.load(file)
+        info["provenance"] |= dict(text=text, target=options["--target"], preset=options["--preset"],
+                                   seed=int(options["--seed"]))
+        file.seek(0)
+        json.dump(info, file)
+        file.truncate()
 shutil.rmtree(work)
 say("done", 1, 1)
 """

@@ -157,6 +157,21 @@ def test_the_command_line_is_one_that_the_engine_takes():
     assert options.expressions == "smile,grin" and options.resume
 
 
+def test_a_change_of_a_head_is_a_command_line_too():
+    from id3d_engine.cli import build_parser
+
+    settings = {"text": "-bald", "preset": "high", "seed": 3, "target": "texture", "head": "/anna.head"}
+    for photos, given in ((("/a.jpg", "/b.jpg"), "photo"), (("/me.id",), "id"), ((), "")):
+        request = job_notes.Request("/x.head", photos, **settings)
+        options = build_parser().parse_args([*request.arguments(resume=True), "--device", "cpu"])
+        assert (options.head, options.out) == (Path("/anna.head"), Path("/x.head"))
+        assert (options.text, options.target, options.preset, options.seed) == ("-bald", "texture", "high", 3)
+        assert options.resume and options.progress == "json"
+        found = {"photo": options.photo or [], "id": [options.id] if options.id else []}
+        wanted = {"photo": [], "id": []} | ({given: [Path(path) for path in photos]} if given else {})
+        assert found == wanted
+
+
 def test_progress_for_people():
     event = {"stage": "wrap_template", "step": 3, "steps": 12, "eta_s": 200.0}
     assert addon_engine.describe(event) == (0.25, "Wrap template 3/12, 3 min left")
