@@ -17,7 +17,7 @@ from ..heads import active_head
 from ..job_notes import Notes, Request
 from ..preferences import preferences, user_folder
 from ..properties import PRESETS, TARGETS, WORDS
-from .generate_head import Making
+from .generate_head import NEEDS_LOCAL, Making
 
 IDENTITY = "identity.safetensors"  # in bundles that keep their person's
 
@@ -28,7 +28,7 @@ def problem(context: bpy.types.Context) -> str:
     if head is None:
         return "Select a head first"
     if preferences(context).engine == "REMOTE":
-        return "Changes by text need a local engine: choose one in ID3D's preferences"
+        return NEEDS_LOCAL
     if bundles.bundle_of(head) is None:
         return f"Where {head.name} was read from is not known here: import its NAME.head folder"
     return ""

@@ -14,8 +14,11 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from .. import history, job
 from ..engine import claim_name, partial
 from ..job_notes import Busy, Notes, Request
-from ..preferences import heads_folder, user_folder
+from ..preferences import heads_folder, preferences, user_folder
 from ..properties import MESHES, PRESETS, WORDS
+
+# docs/remote.md knows one kind of job.
+NEEDS_LOCAL = "Changes by text need a local engine: choose one in ID3D's preferences"
 
 
 class Making:
@@ -63,6 +66,8 @@ class Making:
         return {"FINISHED"}
 
     def _begin(self, context: bpy.types.Context, request: Request, *, resume: bool) -> job.Job | None:
+        if request.target and preferences(context).engine == "REMOTE":
+            return self._refuse(NEEDS_LOCAL)
         needed = [*request.photos, *([str(Path(request.head, "head.json"))] if request.head else [])]
         missing = [path for path in needed if not Path(path).is_file()]
         if missing:

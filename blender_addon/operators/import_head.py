@@ -78,6 +78,7 @@ class ID3D_OT_import_head(bpy.types.Operator):
         head.select_set(True)
         context.view_layer.objects.active = head
         if old is not None:
+            context.view_layer.update()  # a script may have moved the old one just now
             _take_place(head, old)
         elif self.frame:
             framing.frame(context.scene, head)

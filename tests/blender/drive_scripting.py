@@ -81,5 +81,7 @@ Path("people", "nobody").mkdir()
 facts["05"] = run("05_batch_over_folders.py", "people", "05.blend")
 facts["people"] = sorted(thing.name for thing in bpy.data.objects)
 facts["06"] = run("06_export_gltf.py", BUNDLE, "06.glb")
+facts["07"] = run("07_change_by_text.py", BUNDLE, "07.blend", "bald", "with a beard")
+facts["changed"] = {thing.name: thing.visible_get() for thing in bpy.data.objects}
 facts["files"] = sorted(path.as_posix() for path in Path().rglob("*.*") if path.parts[0] != "people")
 print(json.dumps(facts))

@@ -34,7 +34,9 @@ def test_samples_and_api(drive, extension_zip, bundle, engine, tmp_path):
     assert "nobody failed: " in facts["05"] and "dd a photo first" in facts["05"]
     assert facts["people"] == ["anna", "bert"]
     assert "4 morph targets" in facts["06"]
-    assert {"01.blend", "02.png", "03.blend", "05.blend", "06.glb"} <= set(facts["files"])
+    assert {"anna-edit-001: bald", "anna-edit-002: with a beard"} <= set(facts["07"].splitlines())
+    assert facts["changed"] == {"anna": True, "anna-edit-001": True, "anna-edit-002": True}
+    assert {"07.blend", "01.blend", "02.png", "03.blend", "05.blend", "06.glb"} <= set(facts["files"])
     assert len([name for name in facts["files"] if name.startswith("lights/")]) == 4
     assert _targets(work / "06.glb") == ["mouth_stretch", "smile", "eyeBlinkLeft", "jawOpen"]
 
