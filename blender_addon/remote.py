@@ -221,7 +221,7 @@ def _is_near(host: str) -> bool:
 
 
 def read_identity(path: Path) -> dict[str, Any]:
-    """A `.id` file as `{"encoder", "sources", "embedding"}`, and `"measures"` where it has them.
+    """A `.id` file as `{"encoder", "sources", "embedding"}`, and `"measures"` and `"colours"` if it has any.
 
     Raises:
         RemoteInputError: it is no identity file.
@@ -232,7 +232,7 @@ def read_identity(path: Path) -> dict[str, Any]:
         header = json.loads(payload[8 : 8 + length])
         facts = json.loads(header["__metadata__"]["identity"])
         found: dict[str, Any] = {"encoder": facts["encoder"], "sources": facts["sources"]}
-        for name in ("embedding", *({"measures"} & header.keys())):
+        for name in ("embedding", *({"measures", "colours"} & header.keys())):
             begin, end = header[name]["data_offsets"]
             found[name] = list(
                 struct.unpack(f"<{(end - begin) // 4}f", payload[8 + length + begin : 8 + length + end])

@@ -22,7 +22,7 @@ VOCABULARY = {
 }  # fmt: skip
 LAYERS = {
     "render": set(),
-    "identity": set(),
+    "identity": {"render"},
     "assets": {"render"},
     "models": set(),
     "priors": {"render", "identity", "assets", "device", "models"},

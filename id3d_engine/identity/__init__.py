@@ -1,4 +1,4 @@
-"""Photos -> `Identity`: find the face, embed and measure it, average over the photos that agree.
+"""Photos -> `Identity`: find the face, read it, average over the photos that agree.
 
     photo.py            a file to upright 8-bit RGB
     faces.py            a found face; which of several is meant
@@ -7,6 +7,7 @@
     arcface_encoder.py  optional: insightface's ArcFace, 512 numbers, non-commercial weights
     face_mesh.py        468 points of a face
     measures.py         its proportions, by these points
+    colours.py          its skin's and hair's colours, by these points
     identify.py         several photos to one identity
     identity.py         the identity and its `.id` file
 

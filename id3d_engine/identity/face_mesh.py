@@ -149,11 +149,13 @@ def face_points(image: NDArray[np.uint8], face: Face) -> FacePoints:
 
 @dataclass(frozen=True, eq=False)
 class Square:
-    """A turned square of a photograph: its middle and side in pixels, and its angle in radians."""
+    """A turned square of a photograph: its middle and side in pixels, its angle in radians, and how many
+    `pixels` a side it is cut out with."""
 
     middle: NDArray[np.floating]
     side: float
     angle: float
+    pixels: int = _SIDE
 
     @classmethod
     def of(cls, points: NDArray[np.floating]) -> Square:
@@ -167,23 +169,23 @@ class Square:
     @property
     def turn(self) -> NDArray[np.float64]:
         """(2, 2): from pixels of the crop to pixels of the photograph."""
-        return _rotation(self.angle) * (self.side / _SIDE)
+        return _rotation(self.angle) * (self.side / self.pixels)
 
     @property
     def corner(self) -> NDArray[np.float64]:
-        return self.middle - self.turn @ np.full(2, _SIDE / 2)
+        return self.middle - self.turn @ np.full(2, self.pixels / 2)
 
     def cut(self, image: NDArray[np.uint8]) -> Tensor:
-        """(1, 3, 192, 192) RGB from 0 to 1, black beyond the photograph."""
+        """(1, 3, pixels, pixels) RGB from 0 to 1, black beyond the photograph."""
         # Pictures far larger than the crop are shrunk first: bilinear sampling would skip pixels.
-        scale = max(self.side / _SIDE, 1.0)
+        scale = max(self.side / self.pixels, 1.0)
         picture = Image.fromarray(image)
         if scale > 1:
             small = (max(round(picture.width / scale), 1), max(round(picture.height / scale), 1))
             picture = picture.resize(small, Image.Resampling.BOX)
         rows = np.concatenate([self.turn, self.corner[:, None]], axis=1)
         rows *= np.array([[picture.width / image.shape[1]], [picture.height / image.shape[0]]])
-        side = (_SIDE, _SIDE)
+        side = (self.pixels, self.pixels)
         crop = picture.transform(side, Image.Transform.AFFINE, tuple(rows.ravel()), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float() / 255
 

@@ -1,4 +1,4 @@
-"""Photos of one person -> their identity: embed and measure each, leave out who does not belong, average."""
+"""Photos of one person -> their identity: read each, leave out who does not belong, average."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .colours import colours, together
 from .encoders import Encoder, load_encoder
+from .face_mesh import face_points
 from .faces import Face, choose_face
 from .identity import Identity
-from .measures import measure
+from .measures import SURELY, proportions
 from .photo import load_photo
 
 Notes = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
-class _Embedded:
+class _Read:
     name: str
-    embedding: NDArray[np.float32]
-    measures: NDArray[np.float32] | None = None
+    person: Identity
 
 
 def identify(
@@ -50,14 +51,17 @@ def identify(
     model = load_encoder(encoder) if isinstance(encoder, str) else encoder
     if model.notice:
         notes(model.notice)
-    embedded = _embed_all(paths, model, notes)
-    kept = _agreeing(embedded, model, notes)
-    return average([Identity(photo.embedding, model.name, 1, photo.measures) for photo in kept], model)
+    kept = _agreeing(_read_all(paths, model, notes), model, notes)
+    return average([photo.person for photo in kept], model)
 
 
 def identity_of(image: NDArray[np.uint8], face: Face, encoder: Encoder) -> Identity:
-    """What one face of one (H, W, 3) uint8 RGB photo says: embedded and measured."""
-    return Identity(encoder.embed_face(image, face), encoder.name, 1, measure(image, face))
+    """What one face of one (H, W, 3) uint8 RGB photo says; measures and colours only if it surely is one."""
+    embedding, found = encoder.embed_face(image, face), face_points(image, face)
+    if found.presence < SURELY:
+        return Identity(embedding, encoder.name)
+    seen = proportions(found.points), colours(image, found.points)
+    return Identity(embedding, encoder.name, 1, *seen)
 
 
 def average(photos: Sequence[Identity], encoder: Encoder) -> Identity:
@@ -67,13 +71,16 @@ def average(photos: Sequence[Identity], encoder: Encoder) -> Identity:
         mean /= np.linalg.norm(mean)
     measured = [photo.measures for photo in photos if photo.measures is not None]
     measures = np.mean(measured, axis=0, dtype=np.float64).astype(np.float32) if measured else None
-    return Identity(mean.astype(np.float32), encoder.name, len(photos), measures)
+    coloured = [photo.colours for photo in photos if photo.colours is not None]
+    return Identity(
+        mean.astype(np.float32), encoder.name, len(photos), measures, together(coloured) if coloured else None
+    )
 
 
-def _embed_all(paths: list[Path], encoder: Encoder, notes: Notes) -> list[_Embedded]:
+def _read_all(paths: list[Path], encoder: Encoder, notes: Notes) -> list[_Read]:
     """Photos without a usable face are left out with a note, unless nothing remains."""
     images = [load_photo(path) for path in dict.fromkeys(paths)]
-    embedded, problems = [], []
+    found, problems = [], []
     for path, image in zip(dict.fromkeys(paths), images, strict=True):
         try:
             face, remark = choose_face(encoder.faces(image), path.name)
@@ -82,17 +89,17 @@ def _embed_all(paths: list[Path], encoder: Encoder, notes: Notes) -> list[_Embed
             continue
         if remark:
             notes(remark)
-        embedded.append(_Embedded(path.name, encoder.embed_face(image, face), measure(image, face)))
-    if not embedded:
+        found.append(_Read(path.name, identity_of(image, face, encoder)))
+    if not found:
         raise problems[0]
     for problem in problems:
         notes(f"a photo was left out: {problem}")
-    return embedded
+    return found
 
 
-def _agreeing(photos: list[_Embedded], encoder: Encoder, notes: Notes) -> list[_Embedded]:
+def _agreeing(photos: list[_Read], encoder: Encoder, notes: Notes) -> list[_Read]:
     """The majority that shows one person: all within `encoder.same_person` of the most central photo."""
-    points = np.stack([photo.embedding for photo in photos]).astype(np.float64)
+    points = np.stack([photo.person.embedding for photo in photos]).astype(np.float64)
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     near = apart < encoder.same_person
     # Most neighbours first, then the smallest distance to them.

@@ -1,4 +1,7 @@
-"""One person's identity: an embedding and measures of the face, and nothing of the photos they came from."""
+"""One person's identity: embedding, measures and colours of the face, and nothing of the photos themselves.
+
+All of these are personal data, and kept and sent as such.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +30,26 @@ class Identity:
         sources: How many photos were averaged.
         measures: (M,) float32, the face's proportions (see `measures`), or None: then all that
             is known of the person is the embedding.
+        colours: (len(colours.NAMES),) float32, what colour skin and hair have (see `colours`), or None.
     """
 
     embedding: NDArray[np.float32]
     encoder: str = "dlib"
     sources: int = 1
     measures: NDArray[np.float32] | None = None
+    colours: NDArray[np.float32] | None = None
 
     def sha256(self) -> str:
-        """Of the encoder's name and the embedding's, then the measures', little-endian float32 bytes."""
-        payload = self.encoder.encode() + b"\0" + np.asarray(self.embedding, "<f4").tobytes()
-        if self.measures is not None:
-            payload += np.asarray(self.measures, "<f4").tobytes()
-        return hashlib.sha256(payload).hexdigest()
+        """Of the encoder's name and what is known, as little-endian float32 bytes."""
+        numbers = [np.asarray(part, "<f4").tobytes() for part in self._tensors().values()]
+        return hashlib.sha256(b"".join([self.encoder.encode(), b"\0", *numbers])).hexdigest()
+
+    def _tensors(self) -> dict[str, NDArray[np.float32]]:
+        """What is known, in the order of the fields."""
+        parts = {"embedding": self.embedding, "measures": self.measures, "colours": self.colours}
+        return {
+            name: np.ascontiguousarray(part, np.float32) for name, part in parts.items() if part is not None
+        }
 
     def save(self, path: Path | str) -> Path:
         """Write a `.id` file (safetensors), whole or not at all. It never holds a photo or its path.
@@ -52,10 +62,7 @@ class Identity:
         path = Path(path)
         # One metadata entry: several would be written in an order that changes from run to run.
         facts = {"schema": _SCHEMA, "encoder": self.encoder, "sources": self.sources}
-        tensors = {"embedding": np.ascontiguousarray(self.embedding, np.float32)}
-        if self.measures is not None:
-            tensors["measures"] = np.ascontiguousarray(self.measures, np.float32)
-        payload = save(tensors, {"identity": json.dumps(facts)})
+        payload = save(self._tensors(), {"identity": json.dumps(facts)})
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             temporary.write_bytes(payload)
@@ -88,17 +95,18 @@ class Identity:
         try:
             with safe_open(path, framework="np") as file:
                 facts = json.loads((file.metadata() or {})["identity"])
-                embedding = file.get_tensor("embedding")
-                measures = file.get_tensor("measures") if "measures" in file.keys() else None  # noqa: SIM118
+                # Older files have the embedding alone, or no colours.
+                later = {"measures", "colours"} & set(file.keys())
+                tensors = {name: file.get_tensor(name) for name in ("embedding", *later)}
             encoder, sources, schema = str(facts["encoder"]), int(facts["sources"]), int(facts["schema"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise broken from error
         if schema > _SCHEMA:
             raise InputError(f"{path} was written by a newer version of ID3D: update this one to read it")
-        for numbers in (embedding,) if measures is None else (embedding, measures):
+        for numbers in tensors.values():
             if numbers.ndim != 1 or numbers.dtype != np.float32 or not np.isfinite(numbers).all():
                 raise broken
-        return cls(embedding, encoder, sources, measures)
+        return cls(encoder=encoder, sources=sources, **tensors)
 
 
 def distance(a: Identity, b: Identity) -> float:

@@ -19,15 +19,18 @@ SURELY = 0.5  # a crop that shows a face with less probability is not measured
 
 
 def measure(image: NDArray[np.uint8], face: Face) -> NDArray[np.float32] | None:
-    """(LENGTH,) numbers of one face of an (H, W, 3) uint8 RGB photograph; None if there is hardly one.
+    """(LENGTH,) numbers of one face of an (H, W, 3) uint8 RGB photograph; None if there is hardly one."""
+    found = face_points(image, face)
+    return proportions(found.points) if found.presence >= SURELY else None
 
-    The 468 points, turned and scaled so that pose and distance do not count, and averaged with their mirror
+
+def proportions(points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(LENGTH,) numbers of a face's (POINTS, 3) points.
+
+    The points are turned and scaled so that pose and distance do not count, and averaged with their mirror
     image, so that a crooked smile does not; in units of the mean face's root mean square radius.
     """
-    found = face_points(image, face)
-    if found.presence < SURELY:
-        return None
     mesh = load_face_mesh()
-    shape = aligned(found.points, mesh.mean)
+    shape = aligned(points, mesh.mean)
     mirrored = aligned(shape[mesh.mirror] * np.array([-1.0, 1.0, 1.0]), mesh.mean)
     return ((shape + mirrored) / 2).ravel().astype(np.float32)

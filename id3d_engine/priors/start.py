@@ -29,6 +29,7 @@ from ..errors import InputError
 from ..identity import Identity
 from ..template import HeadTemplate
 from .reading import Reading
+from .seen import with_colours
 
 START_FILE = "start.safetensors"  # from the embedding alone
 MEASURED_FILE = "measured.safetensors"  # the shape, from embedding and measures
@@ -323,7 +324,9 @@ def start_of(folder: Path, person: Identity, template: HeadTemplate) -> HeadStar
     plain, measured = load_start(folder), load_start(folder, measured=True)
     if plain is None:
         return average_start(template)
+    look = plain.look(person.embedding)
+    if person.colours is not None:
+        look = with_colours(look, person.colours)
     if person.measures is None or measured is None:
-        return plain.head(person.embedding, template)
-    shape = measured.shape(np.concatenate([person.embedding, person.measures]))
-    return start_head(template, shape, plain.look(person.embedding))
+        return start_head(template, plain.shape(person.embedding), look)
+    return start_head(template, measured.shape(np.concatenate([person.embedding, person.measures])), look)

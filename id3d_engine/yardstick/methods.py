@@ -4,7 +4,7 @@
     nearest     the training subject whose embedding is nearest
     ridge       plain ridge regression from the embedding: what a linear map knows
     embedding   the start regressor that knows the embedding alone
-    start       the one that knows the measures, too; before any distillation
+    start       the one that knows measures and colours, too; before any distillation
     several     the same, told of three photographs
     id3d        the whole method
     no-identity, no-expression, no-domain    the whole method with one branch of the adapters silent
@@ -93,7 +93,9 @@ class Methods:
             "average": lambda person: self._average,
             "nearest": lambda person: self._nearest(person.embedding),
             "ridge": lambda person: self._ridge.head(person.embedding, self.template),
-            "embedding": lambda person: start_of(self._home, replace(person, measures=None), self.template),
+            "embedding": lambda person: start_of(
+                self._home, replace(person, measures=None, colours=None), self.template
+            ),
             "start": lambda person: start_of(self._home, person, self.template),
             "several": lambda person: start_of(self._home, person, self.template),
         }

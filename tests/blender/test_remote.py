@@ -145,10 +145,8 @@ def server(parts):
 @pytest.fixture
 def person(tmp_path) -> Path:
     random = np.random.default_rng(0)
-    embedding, measures = random.normal(size=128), random.normal(size=40)
-    return Identity(embedding.astype(np.float32), sources=3, measures=measures.astype(np.float32)).save(
-        tmp_path / "anna.id"
-    )
+    embedding, measures, colours = (random.normal(size=size).astype(np.float32) for size in (128, 40, 7))
+    return Identity(embedding, "dlib", 3, measures, colours).save(tmp_path / "anna.id")
 
 
 @pytest.fixture
@@ -189,10 +187,10 @@ def test_an_identity_goes_out_and_a_head_comes_back(server, start, person, parts
         "text": "bald", "preset": "high", "seed": 5, "expressions": "all", "topology": "fine",
     }  # fmt: skip
     assert request["identity"]["encoder"] == "dlib" and request["identity"]["sources"] == 3
-    np.testing.assert_array_equal(
-        np.float32(request["identity"]["embedding"]), Identity.load(person).embedding
-    )
-    np.testing.assert_array_equal(np.float32(request["identity"]["measures"]), Identity.load(person).measures)
+    for name in ("embedding", "measures", "colours"):
+        np.testing.assert_array_equal(
+            np.float32(request["identity"][name]), getattr(Identity.load(person), name)
+        )
     assert "photos" not in request
 
     stages = [event["stage"] for event in events]

@@ -7,7 +7,7 @@ from PIL import Image, ImageEnhance
 from id3d_engine.errors import InputError
 from id3d_engine.identity import Identity, distance, identify
 from id3d_engine.identity.faces import Face
-from id3d_engine.identity.identify import _agreeing, _Embedded
+from id3d_engine.identity.identify import _agreeing, _Read
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,9 @@ def test_the_same_person_stays_close_and_photos_are_averaged(versions, dlib_enco
     np.testing.assert_allclose(together.embedding, np.mean([s.embedding for s in singles], axis=0), atol=1e-6)
     assert max(distance(singles[0], single) for single in singles) < 0.35
     np.testing.assert_allclose(together.measures, np.mean([s.measures for s in singles], axis=0), atol=1e-5)
+    # One photo is darker, which is the skin's business and not the hair's.
+    assert np.ptp([s.colours[0] for s in singles]) > 0.5
+    assert np.ptp([s.colours[3] for s in singles]) < 0.5
 
 
 def test_somebody_else_is_far_and_left_out(versions, group_photo):
@@ -109,8 +112,8 @@ def test_unit_length_encoders_stay_on_the_sphere_and_give_notice(tmp_path):
 
 
 def test_majority_wins_over_a_pair():
-    def photo(name: str, *values: float) -> _Embedded:
-        return _Embedded(name, np.array(values, np.float32))
+    def photo(name: str, *values: float) -> _Read:
+        return _Read(name, Identity(np.array(values, np.float32)))
 
     crowd = [photo("x", 5, 0), photo("a", 0, 0), photo("b", 0.5, 0), photo("y", 5, 0.1), photo("c", 0.2, 0.3)]
     said: list[str] = []

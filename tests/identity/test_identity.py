@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +35,23 @@ def test_measures_are_kept_and_count(identity, tmp_path):
     nudged = measures.copy()
     nudged[3] = np.nextafter(nudged[3], np.float32(9))
     assert len({i.sha256() for i in (identity, known, replace(identity, measures=nudged))}) == 3
+
+
+def test_colours_are_kept_and_count(identity, tmp_path):
+    colours = np.random.default_rng(5).normal(size=7).astype(np.float32)
+    known = replace(identity, measures=np.ones(30, np.float32), colours=colours)
+    again = Identity.load(known.save(tmp_path / "me.id"))
+    np.testing.assert_array_equal(again.colours, colours)
+    assert again.sha256() == known.sha256() != replace(known, colours=-colours).sha256()
+    older = Identity.load(replace(known, colours=None).save(tmp_path / "older.id"))
+    assert older.colours is None and older.measures is not None
+
+
+def test_an_identity_without_colours_has_the_sha256_it_always_had():
+    """A checkpoint names its identity by it."""
+    numbers = np.arange(6, dtype="<f4")
+    expected = hashlib.sha256(b"dlib\0" + numbers[:4].tobytes() + numbers[4:].tobytes()).hexdigest()
+    assert Identity(numbers[:4], measures=numbers[4:]).sha256() == expected
 
 
 def test_same_identity_same_bytes(identity, tmp_path):

@@ -185,6 +185,18 @@ def test_measures_count_where_the_person_has_them(known, tmp_path: Path) -> None
         start_of(tmp_path, Identity(embeddings[2], measures=np.zeros(3, np.float32)), template)
 
 
+def test_colours_change_the_look_and_not_the_face(known, tmp_path: Path) -> None:
+    regressor, embeddings, _ = known
+    save_start(regressor, tmp_path)
+    person = Identity(embeddings[2], colours=np.array([-0.9, 0.5, 0.4, -0.5, -0.1, 0.6, 1.0], np.float32))
+    seen, unseen = (
+        start_of(tmp_path, one, load_template()) for one in (person, replace(person, colours=None))
+    )
+    assert np.array_equal(seen.skin, unseen.skin)
+    assert seen.appearance.hair_melanin < unseen.appearance.clamped().hair_melanin - 0.1
+    assert seen.appearance.style_logits == unseen.appearance.style_logits
+
+
 def test_numbers_of_any_size_are_weighed_alike() -> None:
     """The kernel's width follows the rows' distances, however large they are."""
     x, y, who = people(0.1)
