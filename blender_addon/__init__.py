@@ -6,14 +6,14 @@
     job.py           the running job, followed by a timer; job_notes.py: what was asked for
     live_head.py     the head in the viewport while it is being made
     history.py       earlier heads and stopped jobs; pictures.py: icons of picture files
-    operators/       generate_head, edit_head, identity, import_head, photos, check_engine, expressions
+    operators/       generate_head, edit_head, identity, import_head, photos, check_engine, expressions, ...
     heads.py         what a head is; bundles.py: where its bundle is
     animation/       expressions and their animation
     panel.py         the sidebar's tab; panel_edit.py: its part for changes by text
     panel_expressions.py  its part for expressions and animation
     lighting.py, turntable.py   light set-ups and a turn around a head; own_collection.py
     thumbnail.py     a picture of a head for the Asset Browser
-    panel_light.py, panel_export.py   their parts
+    panel_light.py, panel_export.py   their parts; panel_hair.py: showing and hiding hair
 
 Everything heavy is in the child process; this package imports bpy and the standard library alone.
 Heads are built by `id3d_engine.blender_scene`, which `id3d export --to blend` uses as well.
@@ -29,6 +29,7 @@ from . import (
     panel_edit,
     panel_export,
     panel_expressions,
+    panel_hair,
     panel_light,
     poller,
     preferences,
@@ -37,6 +38,7 @@ from . import (
 from .animation import settings as expression_settings
 from .operators import (
     check_engine,
+    delete_head,
     edit_head,
     export_head,
     expressions,
@@ -67,9 +69,11 @@ _MODULES = (
     light,
     export_head,
     mark_asset,
+    delete_head,
     panel,
     panel_edit,
     panel_expressions,
+    panel_hair,
     panel_light,
     panel_export,
 )

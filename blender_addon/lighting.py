@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import bpy
 from mathutils import Quaternion, Vector
 
+from ..id3d_engine.blender_scene.hair import bounds
 from ..id3d_engine.blender_scene.stage import new_world, place_around
 from . import own_collection
 
@@ -99,9 +100,8 @@ class Place:
 
 
 def place_of(head: bpy.types.Object) -> Place:
-    """The head's place, from its bounds."""
-    corners = [Vector(corner) for corner in head.bound_box]
-    low, high = (Vector(map(choose, *corners)) for choose in (min, max))
+    """The head's place, from the bounds of it and its hair."""
+    low, high = bounds(head)
     _, turn, scale = head.matrix_world.decompose()
     height = (high.z - low.z) * abs(scale.z)
     return Place(head.matrix_world @ ((low + high) / 2), height, turn)

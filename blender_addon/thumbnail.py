@@ -8,12 +8,13 @@ from pathlib import Path
 import bpy
 from mathutils import Matrix
 
+from ..id3d_engine.blender_scene.hair import copy_hair
 from ..id3d_engine.blender_scene.stage import build_stage, new_world
 
 SIZE = 256
 _SAMPLES = 16
 # What rendering adds to the file; images: the render result.
-_KINDS = ("objects", "collections", "cameras", "lights", "images")
+_KINDS = ("objects", "hair_curves", "collections", "cameras", "lights", "images")
 
 
 def set_thumbnail(head: bpy.types.Object) -> None:
@@ -51,7 +52,7 @@ def _render(head: bpy.types.Object, path: Path) -> Path:
 
 
 def _prepare(head: bpy.types.Object, scene: bpy.types.Scene) -> None:
-    """A stand-in of the head, straight and visible, with the same mesh, and lights around it."""
+    """A stand-in of the head, straight and visible, with the same mesh and hair, and lights around it."""
     stand_in = head.copy()
     stand_in.animation_data_clear()
     stand_in.constraints.clear()
@@ -59,6 +60,7 @@ def _prepare(head: bpy.types.Object, scene: bpy.types.Scene) -> None:
     stand_in.matrix_world = Matrix.Identity(4)
     stand_in.hide_render = stand_in.hide_viewport = False
     scene.collection.objects.link(stand_in)
+    copy_hair(head, stand_in)
     scene.view_layers[0].update()
     build_stage(stand_in, scene)
     try:

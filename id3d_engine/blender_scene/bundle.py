@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..strands import FILE as STRANDS_FILE
+from ..strands import Strands
 
 SCHEMA = 1
 SKIN, EYE, MOUTH = 0, 1, 2
@@ -33,6 +35,7 @@ class Bundle:
         shape_keys: (K, V, 3) float32 offsets from `vertices`, in the order of `names`.
         textures: kind (albedo, roughness, specular, normal, ...) -> PNG file.
         info: `head.json`.
+        hair: Its strands; None if the hair is part of the surface only.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Bundle:
     names: tuple[str, ...]
     textures: dict[str, Path] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
+    hair: Strands | None = None
 
 
 def read_bundle(folder: Path | str) -> Bundle:
@@ -72,6 +76,7 @@ def read_bundle(folder: Path | str) -> Bundle:
             names=names,
             textures={path.stem: path for path in sorted((folder / "textures").glob("*.png"))},
             info=info,
+            hair=_read_hair(folder / STRANDS_FILE),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{folder} is incomplete ({error}): make the head again") from error
@@ -100,6 +105,21 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: copy the head again, or make it again") from error
     return arrays, metadata
+
+
+def _read_hair(path: Path) -> Strands | None:
+    if not path.is_file():
+        return None
+    arrays, metadata = read_safetensors(path)
+    try:
+        found: dict[str, Any] = arrays | json.loads(metadata["hair"])
+        hair = Strands(**{each.name: found[each.name] for each in fields(Strands)})
+        problems = hair.problems()
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is incomplete ({error}): make the head again") from error
+    if problems:
+        raise InputError(f"{path} is damaged: {problems[0]} Copy the head again, or make it again")
+    return hair
 
 
 def _array(entry: dict[str, Any], data: memoryview) -> NDArray[Any]:

@@ -1,11 +1,12 @@
 """One head as glTF, FBX or USD through Blender's exporters: the one place with their settings.
 
-All three keep the shape keys' names, and none applies modifiers: an applied modifier loses the keys.
+All three keep the shape keys' names, and none applies modifiers of the head: an applied modifier loses the
+keys. USD has the head's hair as curves; the other two know no curves of this kind, and leave it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,16 @@ import bpy
 
 from ..errors import Id3dError
 from .formats import check_file_name
+from .hair import hair_of
 
 
 def export_head(
     context: bpy.types.Context, head: bpy.types.Object, path: Path, kind: str, *, animation: bool = True
 ) -> Path:
-    """Write `head` and nothing else, whatever is selected; the selection stays as it was.
+    """Write `head`, and its hair if it is shown and the format is USD, whatever is selected.
 
     USD writes its textures into a folder beside the file (`.usdz` has them inside), the others embed
-    them.
+    them. Selection and scene stay as they were.
 
     Args:
         context: Its view layer has the head, visible, and is in Object Mode.
@@ -37,7 +39,8 @@ def export_head(
     """
     check_file_name(path, kind)
     moves = animation and any(_has_action(owner) for owner in (head, head.data.shape_keys))
-    with _only_selected(context.view_layer, head), _without_modifiers(head):
+    hair = [part for part in hair_of(head) if part.visible_get()] if kind == "usd" else []
+    with _only_selected(context.view_layer, (head, *hair)), _without_modifiers(head):
         try:
             _EXPORTERS[kind](str(path), moves)
         except (RuntimeError, OSError) as error:
@@ -94,17 +97,19 @@ def _has_action(owner: bpy.types.ID | None) -> bool:
 
 
 @contextmanager
-def _only_selected(layer: bpy.types.ViewLayer, head: bpy.types.Object) -> Iterator[None]:
+def _only_selected(layer: bpy.types.ViewLayer, chosen: Sequence[bpy.types.Object]) -> Iterator[None]:
     selected = [thing for thing in layer.objects if thing.select_get(view_layer=layer)]
     active = layer.objects.active
     for thing in selected:
         thing.select_set(False, view_layer=layer)
-    head.select_set(True, view_layer=layer)
-    layer.objects.active = head
+    for thing in chosen:
+        thing.select_set(True, view_layer=layer)
+    layer.objects.active = chosen[0]
     try:
         yield
     finally:
-        head.select_set(False, view_layer=layer)
+        for thing in chosen:
+            thing.select_set(False, view_layer=layer)
         for thing in selected:
             thing.select_set(True, view_layer=layer)
         layer.objects.active = active

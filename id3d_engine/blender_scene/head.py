@@ -1,4 +1,4 @@
-"""A bundle as one object in a collection of its own."""
+"""A bundle as one object, with its hair as children, in a collection of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 
 from .bundle import Bundle
+from .hair import build_hair
 from .images import copy_maps
 from .material import build_materials
 from .mesh import build_mesh_object
@@ -19,9 +20,9 @@ _INT32 = 2**31
 def build_head(bundle: Bundle, scene: bpy.types.Scene, maps_folder: Path | None = None) -> bpy.types.Object:
     """Add the head to `scene`; nothing else in the scene changes, selection included.
 
-    The object stands at the origin, in metres, face to -Y. Its custom properties say where it comes
-    from (`id3d_engine`, `id3d_seed`, `id3d_identity_sha256`, ...). Names may end in `.001` where
-    they are taken: use the returned object.
+    The object stands at the origin, in metres, face to -Y; strands of hair are its children
+    (`hair.hair_of`). Its custom properties say where it comes from (`id3d_engine`, `id3d_seed`,
+    `id3d_identity_sha256`, ...). Names may end in `.001` where they are taken: use the returned object.
 
     Args:
         bundle: What `read_bundle` gave.
@@ -42,6 +43,8 @@ def build_head(bundle: Bundle, scene: bpy.types.Scene, maps_folder: Path | None 
     collection = bpy.data.collections.new(f"ID3D Head {bundle.name}")
     scene.collection.children.link(collection)
     collection.objects.link(head)
+    if bundle.hair is not None:
+        build_hair(head, bundle.hair)
     return head
 
 

@@ -7,6 +7,8 @@ from math import cos, radians, sin
 import bpy
 from mathutils import Quaternion, Vector
 
+from .hair import bounds
+
 # name, direction from the face as azimuth (positive = the head's left) and elevation, distance, size, watts
 _LIGHTS = (
     ("Key", 40.0, 30.0, 1.0, 0.6, 20.0),
@@ -23,9 +25,7 @@ def build_stage(head: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Col
     """
     collection = bpy.data.collections.new("ID3D Stage")
     scene.collection.children.link(collection)
-    corners = [Vector(corner) for corner in head.bound_box]
-    low = Vector(min(corner[axis] for corner in corners) for axis in range(3))
-    high = Vector(max(corner[axis] for corner in corners) for axis in range(3))
+    low, high = bounds(head)
     centre, height = (low + high) / 2, high.z - low.z
 
     data = bpy.data.cameras.new("ID3D Camera")

@@ -21,8 +21,16 @@ def load_addon() -> ModuleType:
     )
     sys.modules["id3d"] = addon = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(addon)
+    # Blender keeps folders for extensions that it installed itself: what is noted goes to the test's home.
+    importlib.import_module("id3d.blender_addon.bundles").user_folder = _folder
     addon.register()
     return addon
+
+
+def _folder(name: str) -> Path:
+    folder = Path.home() / name
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def add_head(names: tuple[str, ...], rows: int = 9, columns: int = 12) -> bpy.types.Object:

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from id3d_engine.blender_scene.bundle import read_bundle, read_safetensors
 from id3d_engine.errors import InputError
 from id3d_engine.head import Head
+from id3d_engine.strands import Strands
 
 
 @pytest.fixture
@@ -54,6 +55,50 @@ def test_damaged_geometry(bundle, keep):
     path = bundle / "geometry.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"geometry\.safetensors is damaged: copy the head again"):
+        read_bundle(bundle)
+
+
+def _strands(count: int = 3, **changes) -> Strands:
+    columns = {
+        "points": np.arange(count * 12, dtype=np.float32).reshape(count, 4, 3) / 100,
+        "root_uv": np.full((count, 2), 0.5, np.float32),
+        "radius": np.full(count, 2e-4, np.float32),
+        "colour": np.full((count, 3), 0.3, np.float32),
+        "kind": np.arange(count, dtype=np.uint8),
+        "melanin": 0.6,
+        "redness": 0.2,
+        "grey": 0.1,
+        "curl": 0.0,
+    }
+    return Strands(**columns | changes)
+
+
+def test_reads_the_strands_that_were_written(bundle):
+    assert read_bundle(bundle).hair is None
+    wanted = _strands()
+    wanted.write(bundle / "hair.safetensors")
+    read = read_bundle(bundle).hair
+    for name in ("points", "root_uv", "radius", "colour", "kind"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(wanted, name))
+    assert (read.melanin, read.redness, read.grey, read.curl) == (0.6, 0.2, 0.1, 0.0)
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"radius": np.ones(2, np.float32)}, r"hair\.safetensors is damaged: The strands' radius has shape"),
+        ({"points": np.full((3, 4, 3), np.nan, np.float32)}, "damaged: A strand's point is not a finite"),
+    ],
+)
+def test_damaged_strands(bundle, changes, reason):
+    _strands(**changes).write(bundle / "hair.safetensors")
+    with pytest.raises(InputError, match=reason):
+        read_bundle(bundle)
+
+
+def test_strands_without_pigments(bundle):
+    save_file({"points": np.zeros((1, 4, 3), np.float32)}, bundle / "hair.safetensors")
+    with pytest.raises(InputError, match=r"hair\.safetensors is incomplete \('hair'\): make the head again"):
         read_bundle(bundle)
 
 
