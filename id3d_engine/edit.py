@@ -145,6 +145,7 @@ def edit(
     change = changes(old, target, task)
     new = old if target == "texture" else reshaped(old, change, task)
     new = new if target == "geometry" else repainted(new, change, task)
+    new = with_new_hair(new, change, task)
     new = refined(new) if mesh == FINE else new
     new = replace(new, info=describe(request, task, source=old.info.get("provenance", {})) | change.info())
     return finish(new, out, work, overwrite=overwrite, identity=person if kept else None)
@@ -158,11 +159,13 @@ class Change:
         moved: (V, 3) float32 metres.
         maps: The looks that the maps were authored for and now should be; None if that is not known.
         mesh: The same of the mesh's hair and beard.
+        hanging: Whether long hair is part of mesh and maps, before and after; else it is strands.
     """
 
     moved: NDArray[np.float32]
     maps: tuple[AppearanceParameters, AppearanceParameters] | None
     mesh: tuple[AppearanceParameters, AppearanceParameters] | None
+    hanging: tuple[bool, bool] = (True, True)
 
     def info(self) -> dict[str, Any]:
         """The new looks as `head.json` keeps them."""
@@ -185,10 +188,12 @@ def changes(head: Head, target: str, task: Task) -> Change:
     vertices, new_maps = grant(wishes, head.vertices, maps, template)
     new_mesh = new_maps if target == "both" else mesh
     moved = vertices - head.vertices
-    if new_mesh != mesh:
-        skin = head.vertices - hair_offsets(template, head.vertices, mesh)
-        moved += hair_offsets(template, skin + moved, new_mesh) - hair_offsets(template, skin, mesh)
-    return Change(moved, (maps, maps if target == "geometry" else new_maps), (mesh, new_mesh))
+    hanging = (head.strands is None, head.strands is None and target == "texture")
+    if new_mesh != mesh or hanging[0] != hanging[1]:
+        skin = head.vertices - hair_offsets(template, head.vertices, mesh, hanging[0])
+        moved += hair_offsets(template, skin + moved, new_mesh, hanging[1])
+        moved -= hair_offsets(template, skin, mesh, hanging[0])
+    return Change(moved, (maps, maps if target == "geometry" else new_maps), (mesh, new_mesh), hanging)
 
 
 def reshaped(head: Head, change: Change, task: Task) -> Head:
@@ -206,7 +211,17 @@ def reshaped(head: Head, change: Change, task: Task) -> Head:
     start = StartHead(neutral, own, task.template.triangles, task.template)
     vertices, offsets, _ = shape(start, task)
     found = {**keys, **offsets}
-    return replace(head, vertices=vertices, shape_keys=np.stack([found[name] for name in head.names]))
+    keys_now = np.stack([found[name] for name in head.names])
+    return replace(head, vertices=vertices, shape_keys=keys_now).with_strands_of(head)
+
+
+def with_new_hair(head: Head, change: Change, task: Task) -> Head:
+    """The head with strands for its new look; those that it has stay where its look is not known."""
+    from .haired import haired, worn
+
+    if change.maps is None or change.mesh is None or change.hanging[1]:
+        return head
+    return haired(head, worn(change.maps[1], change.mesh[1]), task.template, task.job.seed)
 
 
 def repainted(head: Head, change: Change, task: Task) -> Head:
@@ -218,21 +233,30 @@ def repainted(head: Head, change: Change, task: Task) -> Head:
     size = start.albedo_srgb.shape[0]
     task = replace(task, settings=replace(task.settings, paint=replace(task.settings.paint, size=size)))
     detail = None
-    if change.maps is not None and change.maps[0] != change.maps[1]:
-        start, detail = redrawn(start, *change.maps, task), Detail.of(change.maps[1])
+    if change.maps is not None and (
+        change.maps[0] != change.maps[1] or change.hanging[0] != change.hanging[1]
+    ):
+        start, detail = redrawn(start, change.maps, change.hanging, task), Detail.of(change.maps[1])
     maps = textures(colour(head.vertices, keys, start, detail, task))
     # Maps of single expressions belong to the old neutral's.
     relief = {name: image for name, image in head.textures.items() if name == "normal" and detail is None}
     return replace(head, textures=maps | relief)
 
 
-def redrawn(old: Material, before: AppearanceParameters, after: AppearanceParameters, task: Task) -> Material:
-    """The maps of a new look, with what the old ones have that was not authored."""
+def redrawn(
+    old: Material,
+    worn: tuple[AppearanceParameters, AppearanceParameters],
+    hanging: tuple[bool, bool],
+    task: Task,
+) -> Material:
+    """The maps of a new look, with what the old ones have that was not authored; see `Change`."""
     from .appearance.maps import MapSet
     from .assets.skin import author_textures
 
     size = old.albedo_srgb.shape[0]
-    was, now = (author_textures(task.template, look, size) for look in (before, after))
+    was, now = (
+        author_textures(task.template, look, size, hangs) for look, hangs in zip(worn, hanging, strict=True)
+    )
     return MapSet(
         np.clip(old.albedo_srgb + now.albedo_srgb - was.albedo_srgb, 0.0, 1.0),
         np.clip(old.roughness + now.roughness - was.roughness, 0.05, 1.0),

@@ -2,7 +2,7 @@
 
     photos -> identity -> start head -> DMTet surface per expression (score distillation on normals)
     -> one template wrapped onto all of them -> expressions refined at fixed topology
-    -> albedo, roughness, specular (score distillation on pseudo-albedo) -> bundle
+    -> albedo, roughness, specular (score distillation on pseudo-albedo) -> hair as strands -> bundle
 
 The stages themselves are in `stages.py`; `edit.py` walks the same way from a finished head.
 """
@@ -108,6 +108,7 @@ def generate(
     from .config import label, settings_of
     from .device import pick
     from .geometry.unwrap import load_xatlas
+    from .haired import capped, haired
     from .template import load_template
 
     out = Path(out)
@@ -130,8 +131,11 @@ def generate(
 
     task = Task(template, person.embedding, cast, text or None, prior, settings, where, job)
     vertices, offsets, surface = shape(posed(start, task), task)
-    maps = painted(start, vertices, offsets, task)
+    hanging = topology == DMTET  # else strands hang, and the mesh has a cap
+    vertices = vertices if hanging else capped(vertices, start.appearance, template)
+    maps = painted(start, vertices, offsets, hanging, task)
     head = assemble(vertices, offsets, maps, describe(request, task) | looks(start.appearance), task)
+    head = head if hanging else haired(head, start.appearance, template, seed)
     if topology == FINE:
         head = refined(head)
     if topology == DMTET:
@@ -149,13 +153,15 @@ def posed(start: HeadStart, task: Task) -> StartHead:
     return StartHead(start.neutral, offsets, task.template.triangles, task.template)
 
 
-def painted(start: HeadStart, vertices: NDArray[np.float32], offsets: Offsets, task: Task) -> Maps:
-    """The maps, from textures authored for the start head's appearance."""
+def painted(
+    start: HeadStart, vertices: NDArray[np.float32], offsets: Offsets, hanging: bool, task: Task
+) -> Maps:
+    """The maps, from textures authored for the start head's appearance; `hanging` as there."""
     from .appearance.detail import Detail
     from .assets.skin import author_textures
 
     look = start.appearance
-    authored = author_textures(task.template, look, task.settings.paint.size)
+    authored = author_textures(task.template, look, task.settings.paint.size, hanging)
     return colour(vertices, offsets, authored, Detail.of(look), task)
 
 

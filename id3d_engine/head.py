@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,14 @@ class Head:
         if name == "neutral":
             return self.strands.points
         return carried(self.strands.points, self.roots, self.vertices, self.roots, self.posed(name))
+
+    def with_strands_of(self, former: Head) -> Head:
+        """This head with the strands of another of the same UV layout, moved to their places on it."""
+        if former.strands is None:
+            return replace(self, strands=None)
+        worn = replace(self, strands=former.strands)
+        points = carried(former.strands.points, former.roots, former.vertices, worn.roots, self.vertices)
+        return replace(self, strands=replace(former.strands, points=points))
 
     def map_for(self, kind: str, expression: str = "neutral") -> NDArray[np.uint8] | None:
         """The expression's own map if the head has one, else the neutral set's, else None."""

@@ -48,7 +48,7 @@ def refined(head: Head) -> Head:
         movable = np.linalg.norm(offsets, axis=1) > STILL_M
         movable[: len(head.vertices)] = False
         keys.append(unfold(vertices, offsets, skin, movable).astype(np.float32))
-    return replace(
+    refined_head = replace(
         head,
         vertices=vertices,
         faces=fine.faces,
@@ -56,6 +56,7 @@ def refined(head: Head) -> Head:
         part=part,
         shape_keys=np.stack(keys),
     )
+    return refined_head.with_strands_of(head)
 
 
 def on_template(head: Head, template: HeadTemplate) -> Head:
@@ -69,7 +70,7 @@ def on_template(head: Head, template: HeadTemplate) -> Head:
             "this head does not have the template's topology, so it cannot be edited: generate it again"
         )
     count = len(template.vertices)
-    return replace(
+    coarse = replace(
         head,
         vertices=head.vertices[:count],
         faces=template.faces,
@@ -77,6 +78,7 @@ def on_template(head: Head, template: HeadTemplate) -> Head:
         part=template.part,
         shape_keys=head.shape_keys[:, :count],
     )
+    return coarse.with_strands_of(head)
 
 
 @lru_cache(maxsize=1)

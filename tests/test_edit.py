@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from id3d_engine import edit
-from id3d_engine.assets.appearance import AppearanceParameters
+from id3d_engine.assets.appearance import AppearanceParameters, style_logits
 from id3d_engine.assets.hair import hair_offsets
 from id3d_engine.assets.skin import author_textures
 from id3d_engine.config import Preset
 from id3d_engine.digest import sha256_of
 from id3d_engine.edit import NOBODY, Change
 from id3d_engine.errors import Cancelled, InputError
+from id3d_engine.haired import haired
 from id3d_engine.head import Head, validate
 from id3d_engine.identity import Identity
 from id3d_engine.png import to_uint8
@@ -224,3 +225,36 @@ def test_unusable_requests_are_refused(
     bare = template_head.write(tmp_path / "bare.head", preview=False)
     with pytest.raises(InputError, match="has no roughness map to start from: edit its geometry alone"):
         edit(bare, target="texture", **options)
+
+
+def test_an_edited_heads_hair_follows(
+    template_head: Head, options: dict, tmp_path: Path, no_preview: None
+) -> None:
+    template, look = load_template(), AppearanceParameters(style_logits=style_logits("short"))
+    vertices = template.vertices + hair_offsets(template, template.vertices, look)
+    head = replace(template_head, vertices=vertices, info=looks(look))
+    source = haired(head, look, template, 0).write(tmp_path / "a.head", preview=False)
+
+    asked = options | {"text": "with long blonde hair"}
+    old = Head.read(source).strands
+    both = edit(source, target="both", out=tmp_path / "b.head", **asked).strands
+    assert both is not None and old is not None
+    grown = [np.linalg.norm(np.diff(s.points, axis=1), axis=2).sum(axis=1) for s in (old, both)]
+    assert np.median(grown[1]) > 3 * np.median(grown[0])
+    # A texture alone keeps the cut.
+    only = edit(source, target="texture", out=tmp_path / "c.head", **asked).strands
+    assert only is not None
+    assert np.allclose(only.points, old.points, atol=1e-5)
+    assert only.colour.mean() > old.colour.mean() + 0.1
+    assert validate(tmp_path / "b.head") == []
+
+
+def test_strands_of_an_unknown_look_move_along(
+    template_head: Head, options: dict, tmp_path: Path, no_preview: None
+) -> None:
+    worn = haired(template_head, AppearanceParameters(), load_template(), 0)
+    source = replace(worn, info={}).write(tmp_path / "a.head", preview=False)
+    edited = edit(source, target="geometry", out=tmp_path / "b.head", **options)
+    assert edited.strands is not None
+    apart = edited.roots.places(edited.vertices) - edited.strands.points[:, 0]
+    assert np.abs(apart).max() < 1e-5 < np.abs(edited.strands.points - worn.strands.points).max()

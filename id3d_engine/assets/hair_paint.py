@@ -41,14 +41,15 @@ def greyed(colour: Float, strands: Float, grey: float) -> Float:
 
 
 def scalp_hair(
-    frame: SkullFrame, points: Float, look: AppearanceParameters, extent: Float
+    frame: SkullFrame, points: Float, look: AppearanceParameters, extent: Float, hanging: bool = True
 ) -> tuple[Float, Float, Float]:
     """Colour (N, 3), cover (N,) in [0, 1] and strand noise (N,) in about [-1, 1] of the scalp's hair.
 
     `extent` (N,) is the size of each texel in metres: strands finer than two of them would alias.
+    `hanging`: see `hair.style_of`.
     """
     seed = look.texture_seed * 31 + 17
-    depth = hair_depth(frame, look)
+    depth = hair_depth(frame, look, hanging)
     strand = strand_coordinates(frame, look)
     curl = look.hair_curl if look.style not in ("curly", "afro") else max(look.hair_curl, 0.7)
     bend = fbm(points, 22.0 + 70.0 * curl, seed, octaves=2)
@@ -128,6 +129,12 @@ def brow_colour(look: AppearanceParameters) -> Float:
     shift = 0.55 * (look.brow_tone - 0.45) + 0.08
     colour = hair_colour(look, max(shift, 0.36 - look.hair_melanin))
     return np.maximum(colour + (GREY_HAIR - colour) * max(0.0, look.hair_grey - 0.45), 0.085)
+
+
+def beard_colour(look: AppearanceParameters) -> Float:
+    """(3,) sRGB: a little darker than the hair, and nearly as grey."""
+    colour = hair_colour(look, 0.04)
+    return colour + (np.float32(0.62) - colour) * 0.85 * look.hair_grey
 
 
 def beard_cover(

@@ -27,7 +27,7 @@ from .anatomy import (
 from .appearance import AppearanceParameters
 from .eyes import EyeTexels, eye_texels, paint_eyes, palette
 from .hair import SkullFrame, skull_frame
-from .hair_paint import beard_cover, brow_colour, brow_cover, hair_colour, scalp_hair
+from .hair_paint import beard_colour, beard_cover, brow_colour, brow_cover, scalp_hair
 from .noise import fbm, spots
 from .texels import Float, Texels, bump, mixed, smoothstep, texels
 
@@ -79,13 +79,16 @@ class SkinFields:
     tongue: Float
 
 
-def author_textures(template: HeadTemplate, appearance: AppearanceParameters, size: int) -> Textures:
+def author_textures(
+    template: HeadTemplate, appearance: AppearanceParameters, size: int, hanging: bool = True
+) -> Textures:
     """Maps for an appearance; deterministic, and valid for any numbers in it.
 
     Args:
         template: The head's topology.
         appearance: What to draw; clamped here, not by the caller.
         size: Texels along a side, 16 to 8192.
+        hanging: Whether a bob or long hair is painted on the neck, see `hair.style_of`.
 
     Raises:
         InputError: `size` is out of range.
@@ -107,8 +110,7 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
     colour = _paint_makeup(colour, f, look, lips)
 
     dense, stubble = beard_cover(f.jaw, f.chin, f.moustache, points, look, f.texel_m)
-    beard = hair_colour(look, 0.04)
-    beard = beard + (np.float32(0.62) - beard) * 0.85 * look.hair_grey
+    beard = beard_colour(look)
     whiskers = 1 + 0.40 * fbm(points, (900.0, 900.0, 220.0), look.texture_seed * 31 + 2)
     # Short hairs under the skin look cooler than they are.
     cool = 0.55 * colour * np.array([0.80, 0.90, 1.0], np.float32) + 0.45 * beard
@@ -120,7 +122,7 @@ def author_textures(template: HeadTemplate, appearance: AppearanceParameters, si
     colour = mixed(colour, brow_colour(look), brows)
     colour = _paint_lashes(colour, f, look)
 
-    hair, cover, strands = scalp_hair(f.skull, points, look, f.texel.extent)
+    hair, cover, strands = scalp_hair(f.skull, points, look, f.texel.extent, hanging)
     colour = mixed(colour, hair, cover)
     hairy = np.maximum(np.maximum(cover, dense), 0.8 * brows)
     roughness = roughness + (0.66 - 0.14 * strands - roughness) * hairy

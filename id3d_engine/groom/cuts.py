@@ -27,7 +27,8 @@ class Cut:
         layer: Strands lie between a tenth of this and this above the body of the hair.
         gravity: Its pull against the direction that the hair is combed in.
         wild: How far single strands stray from it.
-        clump: How far strands gather at their tips, 0 to 1.
+        clump, lock: How far strands gather at their tips in tufts, and these in locks, 0 to 1.
+        inward: How far hair below the ears falls towards the neck.
         coil, turns: Radius and number of turns of each strand's coil.
         radius: Of a strand at its root.
     """
@@ -41,26 +42,28 @@ class Cut:
     gravity: float = 0.2
     wild: float = 0.15
     clump: float = 0.4
+    lock: float = 0.0
+    inward: float = 0.0
     coil: float = 0.0
     turns: float = 0.0
     radius: float = 0.00024
 
 
 CUTS: dict[str, Cut] = {
-    "buzz": Cut(10000, 0.005, 0.004, lift=0.55, layer=0.004, wild=0.25, clump=0.0, radius=0.00015),
-    "short": Cut(9000, 0.036, 0.019, lift=0.42, layer=0.013, wild=0.22, clump=0.55),
-    "side_part": Cut(9000, 0.075, 0.024, lift=0.28, layer=0.008, wild=0.10, clump=0.45),
-    "quiff": Cut(9000, 0.075, 0.020, lift=0.5, layer=0.016, wild=0.10, clump=0.5),
-    "bob": Cut(8000, 0.36, 0.36, ends=(0.30, 0.36), lift=0.2, layer=0.009, gravity=1.0, wild=0.05,
-                clump=0.35),
-    "long": Cut(8000, 0.42, 0.42, ends=(-0.30, 0.02), lift=0.2, layer=0.009, gravity=1.0, wild=0.06,
-                clump=0.5, radius=0.00027),
-    "curly": Cut(9000, 0.060, 0.050, lift=0.65, layer=0.026, gravity=0.3, wild=0.3, clump=0.75, coil=0.0040,
-                 turns=2.6),
+    "buzz": Cut(10000, 0.0042, 0.0032, lift=0.5, layer=0.003, wild=0.25, clump=0.0, radius=0.00014),
+    "short": Cut(9000, 0.036, 0.017, lift=0.42, layer=0.012, wild=0.2, clump=0.5, lock=0.35),
+    "side_part": Cut(9000, 0.078, 0.022, lift=0.3, layer=0.008, wild=0.12, clump=0.45, lock=0.35),
+    "quiff": Cut(9000, 0.078, 0.017, lift=0.5, layer=0.012, wild=0.12, clump=0.5, lock=0.45),
+    "bob": Cut(8500, 0.36, 0.36, ends=(0.22, 0.38), lift=0.2, layer=0.010, gravity=1.0, wild=0.05, clump=0.4,
+               lock=0.4, inward=0.75),
+    "long": Cut(8500, 0.42, 0.42, ends=(-0.42, 0.05), lift=0.2, layer=0.011, gravity=1.0, wild=0.06,
+                clump=0.5, lock=0.6, inward=0.3),
+    "curly": Cut(9000, 0.060, 0.050, lift=0.65, layer=0.026, gravity=0.3, wild=0.3, clump=0.75, lock=0.2,
+                 coil=0.0042, turns=2.6),
     "afro": Cut(10000, 0.024, 0.020, lift=0.95, layer=0.020, gravity=0.0, wild=0.35, clump=0.3, coil=0.0022,
                 turns=3.2, radius=0.00022),
-    "receding": Cut(6000, 0.020, 0.020, lift=0.3, layer=0.006, wild=0.2, clump=0.35, radius=0.0002),
-    "bun": Cut(8000, 0.085, 0.085, lift=0.05, layer=0.0022, gravity=0.0, wild=0.04, clump=0.2),
+    "receding": Cut(6500, 0.020, 0.018, lift=0.3, layer=0.006, wild=0.2, clump=0.35, lock=0.2, radius=0.0002),
+    "bun": Cut(8500, 0.085, 0.085, lift=0.05, layer=0.0025, gravity=0.0, wild=0.04, clump=0.3, lock=0.3),
 }  # fmt: skip
 
 
@@ -125,12 +128,13 @@ def _from_the_crown(offset: Array, part: float) -> Array:
 
 
 def _gathered(offset: Array) -> Array:
-    """Towards the bun, and round about it on it."""
+    """Along great circles towards the bun, and round about it on it."""
     axis = np.array([0.0, 0.80, 0.60])
-    along = offset @ axis
-    inward = axis * along[:, None] - offset
-    distance = np.linalg.norm(inward, axis=1, keepdims=True)
-    inward /= np.maximum(distance, 1e-4)
-    on_bun = smoothstep(0.10, 0.112, along)[:, None] * smoothstep(0.045, 0.035, distance)
-    around = np.cross(axis, -inward) + 0.35 * axis
-    return inward + 0.1 * axis + (around - inward) * on_bun
+    distance = np.linalg.norm(offset, axis=1, keepdims=True)
+    outward = offset / np.maximum(distance, 1e-4)
+    along = outward @ axis
+    inward = axis - along[:, None] * outward
+    inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-3)
+    on_bun = (smoothstep(0.10, 0.112, distance[:, 0]) * smoothstep(0.85, 0.93, along))[:, None]
+    around = np.cross(axis, -inward) + 0.35 * inward
+    return inward + (around - inward) * on_bun

@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 
 from ..assets.appearance import AppearanceParameters
 from ..assets.hair import hair_depth
+from ..assets.hair_paint import hair_colour
 from ..assets.texels import bump, smoothstep
 from ..strands import SCALP, Strands, joined
 from ..template import HeadTemplate
+from . import face
 from .cuts import CUTS, Cut, parting
 from .grow import grow
 from .scalp import Roots, Scalp
-from .tint import scalp_tone, tinted
+from .tint import tinted, tuft
 
 
 def groom(
@@ -33,7 +35,7 @@ def groom(
     look = appearance.clamped()
     random = np.random.default_rng((seed & 0xFFFFFFFF, look.texture_seed & 0xFFFFFFFF))
     scalp = Scalp(template, vertices)
-    parts = [_scalp_hair(scalp, look, random)]
+    parts = [kind(scalp, look, random) for kind in (_scalp_hair, face.beard, face.brows, face.lashes)]
     found = [part for part in parts if part is not None]
     return joined(found) if found else None
 
@@ -48,22 +50,16 @@ def _scalp_hair(scalp: Scalp, look: AppearanceParameters, random: np.random.Gene
     roots = scalp.sow(chances, cut.count, random)
     frame = scalp.frame(roots.rest)
     depth = hair_depth(frame, look, hanging=False)
-    roots = roots.only(depth + random.normal(0, 0.0015, len(depth)) > -0.0005)
+    # As softly as the hairline is painted.
+    roots = roots.only(smoothstep(-0.005, 0.003, depth) > random.uniform(0.0, 1.0, len(depth)))
     frame = scalp.frame(roots.rest)
     depth = hair_depth(frame, look, hanging=False)
     length = _lengths(roots, frame.height, depth, cut, look) * random.uniform(0.8, 1.15, len(roots))
     side = np.where(roots.rest[:, 0] + random.normal(0, 0.0012, len(roots)) > parting(look), 1.0, -1.0)
     grown = grow(scalp, roots, length, side, cut, look, random)
-    return Strands(
-        points=grown.points.astype(np.float32),
-        root_uv=roots.uv,
-        radius=(cut.radius * random.uniform(0.8, 1.2, len(roots))).astype(np.float32),
-        colour=tinted(scalp_tone(look), grown.clump, look, random),
-        kind=np.full(len(roots), SCALP, np.uint8),
-        melanin=look.hair_melanin,
-        redness=look.hair_red,
-        grey=look.hair_grey,
-        curl=look.hair_curl,
+    radius = cut.radius * random.uniform(0.8, 1.2, len(roots))
+    return tuft(
+        grown.points, roots.uv, radius, tinted(hair_colour(look), grown.lock, look, random), SCALP, look
     )
 
 
@@ -72,7 +68,7 @@ def _density(scalp: Scalp, look: AppearanceParameters) -> NDArray[np.float32]:
     template = scalp.template
     frame = scalp.frame(template.vertices)
     # A little before the line, so that triangles across it count; roots are tested one by one.
-    full = smoothstep(-0.012, 0.004, hair_depth(frame, look, hanging=False))
+    full = smoothstep(-0.016, 0.0, hair_depth(frame, look, hanging=False))
     skin = np.zeros(len(template.vertices), np.float32)
     skin[template.faces[template.part == 0]] = 1.0
     full = full * skin * (template.regions["ears"] < 0.5) * (template.regions["eye_sockets"] < 0.5)
@@ -94,6 +90,6 @@ def _lengths(
         return np.full(len(roots), cut.top)
     top = smoothstep(0.45, 0.85, height)
     length = cut.side + (cut.top - cut.side) * top
-    # Fine hairs along the hairline.
-    length = length * (0.35 + 0.65 * smoothstep(0.0, 0.012, depth))
+    # Fine hairs along the hairline, and shorter ones towards nape and temples.
+    length = length * (0.35 + 0.65 * smoothstep(-0.004, 0.012 + 0.025 * (1 - top), depth))
     return (length * (0.75 + 0.5 * look.hair_volume)).astype(np.float64)

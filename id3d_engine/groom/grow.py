@@ -19,6 +19,7 @@ CLEAR_M = 0.0006  # the least height of a strand's points above the skin
 _GUIDES = 1400
 _LONG_STEPS = 36
 _TOGETHER = 3  # guides that a strand lies between
+_IN_A_LOCK = 7  # guides
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +29,12 @@ class Growth:
     Attributes:
         points: (S, POINTS, 3) metres.
         clump: (S,) index of the nearest guide.
+        lock: (S,) index of the lock that the guide belongs to.
     """
 
     points: Array
     clump: NDArray[np.int64]
+    lock: NDArray[np.int64]
 
 
 def grow(
@@ -62,8 +65,11 @@ def grow(
     )
     # Never between guides of two sides of a parting.
     apart = 0.2 * (side if cut.ends or look.style == "side_part" else np.zeros(count))
-    tree = cKDTree(np.column_stack([roots.place, apart])[chosen])
-    distance, near = tree.query(np.column_stack([roots.place, apart]), k=min(_TOGETHER, len(chosen)))
+    spots = np.column_stack([roots.place, apart])
+    first = random.permutation(len(chosen))[: max(1, len(chosen) // _IN_A_LOCK)]
+    lock = cKDTree(spots[chosen[first]]).query(spots[chosen])[1]
+    guides = _gathered(guides, guides[first][lock], cut.lock * random.uniform(0.5, 1.0, len(chosen)))
+    distance, near = cKDTree(spots[chosen]).query(spots, k=min(_TOGETHER, len(chosen)))
     distance, near = distance.reshape(count, -1), near.reshape(count, -1)
     weights = 1 / (distance + 0.002)
     weights /= weights.sum(axis=1, keepdims=True)
@@ -79,15 +85,16 @@ def grow(
     stray = random.normal(0, 1, (count, 3)) * (0.35 * cut.wild * length)[:, None]
     points += stray[:, None] * (along**1.5)[None, :, None] * (0.35 if cut.ends else 1.0)
     clump = near[:, 0]
-    gather = (
-        cut.clump
-        * random.uniform(0.5, 1.0, count)[:, None, None]
-        * smoothstep(0.1, 1.0, along)[None, :, None]
-    )
-    together = guides[clump] + 0.15 * (roots.place - guides[clump, 0])[:, None]
-    points += (together - points) * gather
-    points += _waves(points, clump, length, cut, look, random)
-    return Growth(_clear(scalp, points, depth), clump)
+    points = _gathered(points, guides[clump], cut.clump * random.uniform(0.5, 1.0, count))
+    points += _waves(points, lock[clump], cut, look, random)
+    return Growth(_clear(scalp, points, depth), clump, lock[clump])
+
+
+def _gathered(points: Array, middle: Array, share: Array) -> Array:
+    """(S, POINTS, 3) strands drawn towards others, one each, by (S,) shares at their tips."""
+    along = smoothstep(0.1, 1.0, np.linspace(0, 1, POINTS))
+    together = middle + 0.15 * (points[:, :1] - middle[:, :1])
+    return points + (together - points) * (share[:, None] * along)[..., None]
 
 
 def _guides(
@@ -124,7 +131,7 @@ def _guides(
             wanted = wanted * (1 - 0.8 * free) + down * (0.2 + cut.gravity * free) * smoothstep(
                 0.0, 0.15, share
             )
-            wanted += _off_the_face(offset, side)
+            wanted += _off_the_face(offset, side) + _to_the_neck(offset, cut)
         else:
             wanted += cut.gravity * down * share
         wanted = unit(wanted)
@@ -159,6 +166,13 @@ def _off_the_face(offset: Array, side: Array) -> Array:
     return out
 
 
+def _to_the_neck(offset: Array, cut: Cut) -> Array:
+    """(N, 3) hair below the ears falls inwards."""
+    out = -offset
+    out[:, 2] = 0
+    return unit(out) * (cut.inward * smoothstep(-0.03, -0.09, offset[:, 2]))[:, None]
+
+
 def _cut_off(path: Array, scalp: Scalp, cut: Cut, random: np.random.Generator) -> Array:
     """(G, POINTS, 3): strands end at the height where they are cut, and are drawn with fewer points."""
     assert cut.ends is not None
@@ -179,8 +193,7 @@ def _cut_off(path: Array, scalp: Scalp, cut: Cut, random: np.random.Generator) -
 
 def _waves(
     points: Array,
-    clump: NDArray[np.int64],
-    length: Array,
+    lock: NDArray[np.int64],
     cut: Cut,
     look: AppearanceParameters,
     random: np.random.Generator,
@@ -191,7 +204,7 @@ def _waves(
     tangent = unit(np.gradient(points, axis=1))
     first = unit(np.cross(tangent, unit(random.normal((0.3, 0.2, 1.0), 0.15, (count, 1, 3)))))
     second = np.cross(tangent, first)
-    shared = random.uniform(0, 2 * np.pi, clump.max() + 1)[clump]
+    shared = random.uniform(0, 2 * np.pi, lock.max() + 1)[lock]
     run = np.linalg.norm(np.diff(points, axis=1), axis=2).sum(axis=1)
     if cut.coil:
         phase = shared + random.normal(0, 0.9 if look.style == "curly" else 3.0, count)
@@ -199,9 +212,9 @@ def _waves(
         size = cut.coil * random.uniform(0.6, 1.3, count) * (0.7 + 0.6 * look.hair_volume)
     else:
         # About 45 mm a wave, stronger in curlier hair.
-        phase = shared + random.normal(0, 0.35, count)
-        turns = run / 0.045 * random.uniform(0.8, 1.2, count)
-        size = 0.0075 * np.clip(look.hair_curl - 0.08, 0, 1) * np.clip(run / 0.12, 0, 1)
+        phase = shared + random.normal(0, 0.4, count)
+        turns = run / 0.05 * random.uniform(0.9, 1.1, count)
+        size = 0.012 * np.clip(look.hair_curl - 0.05, 0, 1) * np.clip(run / 0.12, 0, 1)
         size = size * random.uniform(0.7, 1.3, count)
     angle = phase[:, None] + 2 * np.pi * turns[:, None] * along
     swing = smoothstep(0.0, 0.3, along) * size[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +24,26 @@ class Roots:
         place, normal: (S, 3) on the head.
         rest: (S, 3) the same places on the mean head.
         uv: (S, 2) in the head's UV layout.
+        corners, weights: (S, 3) vertices of the triangle below and the place's barycentric weights in it.
     """
 
     place: Array
     normal: Array
     rest: NDArray[np.float32]
     uv: NDArray[np.float32]
+    corners: NDArray[np.int64]
+    weights: Array
 
     def __len__(self) -> int:
         return len(self.place)
 
     def only(self, chosen: NDArray) -> Roots:
         """The roots of an index or a mask."""
-        return Roots(self.place[chosen], self.normal[chosen], self.rest[chosen], self.uv[chosen])
+        return Roots(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def of(self, values: NDArray[np.floating]) -> Array:
+        """(S,) what (V,) values of vertices are there."""
+        return (values[self.corners] * self.weights).sum(axis=1)
 
 
 class Scalp:
@@ -104,6 +111,8 @@ class Scalp:
             unit(at(self._normals)),
             at(t.vertices).astype(np.float32),
             uv.astype(np.float32),
+            vertices.astype(np.int64),
+            weights,
         )
 
     def kept_out(

@@ -11,7 +11,7 @@ from id3d_engine.assets.appearance import HAIR_STYLES, AppearanceParameters, sty
 from id3d_engine.assets.hair import hair_offsets
 from id3d_engine.geometry.closest import Target
 from id3d_engine.groom import groom
-from id3d_engine.strands import SCALP, Strands, anchors
+from id3d_engine.strands import BEARD, BROW, LASH, SCALP, Strands, anchors
 from id3d_engine.template import load_template
 
 HAIRY = [style for style in HAIR_STYLES if style != "bald"]
@@ -55,7 +55,7 @@ def test_lengths_follow_the_style() -> None:
     assert typical["receding"] < typical["quiff"] < typical["bob"] < typical["long"]
     chin = load_template().vertices[load_template().landmarks["chin"], 2]
     neck = load_template().vertices[:, 2].min()
-    ends = {style: grown(style).points[:, -1, 2] for style in ("bob", "long")}
+    ends = {s: grown(s).points[grown(s).kind == SCALP, -1, 2] for s in ("bob", "long")}
     assert np.median(ends["bob"]) == pytest.approx(chin, abs=0.015)
     assert np.median(ends["long"]) < neck + 0.01
 
@@ -64,7 +64,7 @@ def test_hanging_hair_leaves_the_face_free() -> None:
     template = load_template()
     eye = template.vertices[template.regions["eyeballs"] > 0.5]
     for style in ("bob", "long"):
-        points = grown(style).points.reshape(-1, 3)
+        points = grown(style).points[grown(style).kind == SCALP].reshape(-1, 3)
         before = points[points[:, 1] < eye[:, 1].min()]
         assert not ((np.abs(before[:, 0]) < eye[:, 0].max()) & (before[:, 2] < eye[:, 2].max())).any()
 
@@ -81,6 +81,53 @@ def test_the_bald_have_none_and_chance_is_seeded() -> None:
 
 
 def test_more_hairs_are_white_where_hair_is_greyer() -> None:
-    shares = [float((grown("short", grey).colour.min(axis=1) > 0.4).mean()) for grey in (0.0, 0.4, 0.9)]
+    hairs = [grown("short", grey) for grey in (0.0, 0.4, 0.9)]
+    shares = [float((h.colour[h.kind == SCALP].min(axis=1) > 0.4).mean()) for h in hairs]
     assert shares[0] < 0.02 < shares[1] < shares[2]
     assert shares[2] > 0.8
+
+
+def test_beards_grow_and_stubble_stays_painted() -> None:
+    template = load_template()
+    counts = {}
+    for name, numbers in {
+        "stubble": {"stubble": 1.0},
+        "lip": {"moustache": 0.8},
+        "full": {"beard": 0.9},
+    }.items():
+        look = AppearanceParameters(style_logits=style_logits("bald"), **numbers)
+        hair = groom(template, head_of(look), look)
+        assert hair is not None
+        counts[name] = int((hair.kind == BEARD).sum())
+        above = (
+            hair.points[hair.kind == BEARD][:, 0, 2] > template.vertices[template.landmarks["lower_lip"], 2]
+        )
+        assert name == "full" or above.all()
+    assert counts["stubble"] == 0 < counts["lip"] < counts["full"]
+
+
+def test_brows_lie_above_the_eyes_and_lashes_on_the_upper_lid() -> None:
+    template, hair = load_template(), grown("buzz")
+    eyes = template.vertices[template.regions["eyeballs"] > 0.5]
+    brow, lash = (hair.points[hair.kind == kind][:, 0] for kind in (BROW, LASH))
+    assert len(brow) > 300 and len(lash) > 80
+    for roots in (brow, lash):
+        assert abs((roots[:, 0] > 0).mean() - 0.5) < 0.1
+    assert (brow[:, 2] > eyes[:, 2].max()).all()
+    edge = template.vertices[[template.landmarks["left_upper_lid"], template.landmarks["left_eye_outer"]], 2]
+    assert (lash[:, 2] < edge.max() + 0.003).all() and np.median(lash[:, 2]) > edge.min()
+
+
+def test_roots_follow_the_hairline() -> None:
+    low, high = (
+        groom(load_template(), head_of(look), look)
+        for look in (AppearanceParameters(hairline=line) for line in (0.1, 0.9))
+    )
+    assert low is not None and high is not None
+    front = [
+        h.points[
+            (h.kind == SCALP) & (np.abs(h.points[:, 0, 0]) < 0.02) & (h.points[:, 0, 1] < -0.05), 0, 2
+        ].min()
+        for h in (low, high)
+    ]
+    assert front[0] < front[1] - 0.01
