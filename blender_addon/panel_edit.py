@@ -30,6 +30,8 @@ class ID3D_PT_edit(bpy.types.Panel):
         column.use_property_decorate = False
         column.prop(settings, "change")
         column.row().prop(settings, "target", expand=True)
+        if len(settings.photos) > 0:
+            column.prop(settings, "same_person")
         if sentence := problem(context):
             write(layout.column(align=True), sentence, "INFO", sidebar_letters(context))
         button = layout.row()
@@ -38,6 +40,8 @@ class ID3D_PT_edit(bpy.types.Panel):
         operator = button.operator("id3d.edit_head", icon="FILE_TEXT")
         operator.text, operator.target = settings.change, settings.target
         operator.preset, operator.seed = settings.preset, settings.seed
+        if settings.same_person:
+            operator.photos = "\n".join(photo.path for photo in settings.photos)
 
 
 CLASSES = (ID3D_PT_edit,)

@@ -66,6 +66,11 @@ class ID3D_PG_settings(bpy.types.PropertyGroup):
     target: EnumProperty(
         name="Change", items=TARGETS, default="both", description="What of the head may change"
     )
+    same_person: BoolProperty(
+        name="Person of the Photos Above",
+        description="The new head keeps to the person of the photos above. Off: to that of the photos that "
+        "the head was made from, where these are known",
+    )
     preset: EnumProperty(name="Preset", items=PRESETS, default="draft", description="Time against quality")
     seed: IntProperty(name="Seed", min=0, description="The same seed and photos give the same head")
     topology: EnumProperty(name="Mesh", items=MESHES, default="fine", description="How fine the head is")

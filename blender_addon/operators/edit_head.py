@@ -35,7 +35,7 @@ def problem(context: bpy.types.Context) -> str:
 
 
 class ID3D_OT_edit_head(Making, bpy.types.Operator):
-    """Make a new head of the active one, changed by a text; it takes the old one's place, which is hidden"""
+    """Make a new head of the active one, by the text and the preset and seed above; the old one is hidden"""
 
     bl_idname = "id3d.edit_head"
     bl_label = "Change Head"

@@ -6,6 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...id3d_engine.blender_scene.bundle import read_bundle
+from ...id3d_engine.blender_scene.hair import hair_of
 from ...id3d_engine.blender_scene.head import build_head
 from ...id3d_engine.errors import InputError
 from .. import bundles, framing
@@ -94,7 +95,7 @@ def _take_place(head: bpy.types.Object, old: bpy.types.Object) -> None:
     values = {key.name: key.value for key in expression_keys(old)}
     for key in expression_keys(head):
         key.value = values.get(key.name, 0.0)
-    for thing in (old, *(child for child in old.children if "id3d_hair" in child)):
+    for thing in (old, *hair_of(old)):
         thing.hide_set(True)
         thing.hide_render = True
 

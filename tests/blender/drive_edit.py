@@ -143,6 +143,17 @@ attempt(operators.export_head, filepath=str(glb))
 properties = [str(value) for thing in bpy.data.objects for value in dict(thing).values()]
 facts["told"] = [b".head" in glb.read_bytes(), any(".head" in value for value in properties)]
 
+# Its hair is hidden with a head.
+newest = bpy.context.view_layer.objects.active
+hair = bpy.data.objects.new("hair", bpy.data.hair_curves.new("hair"))
+hair["id3d_hair"], hair.parent = "hair", newest
+bpy.context.scene.collection.objects.link(hair)
+id3d.api.edit(newest, text="bald", photos=[PHOTO])
+facts["hair"] = [hair.hide_get(), hair.hide_render]
+request = notes.read(Path(BUNDLE).with_name("anna-edit-002.head"))
+facts["given"] = [Path(path).name for path in request.photos]
+made = Path(request.out)
+
 # What cannot be done, and why.
 newest = bpy.context.view_layer.objects.active
 facts["no_text"] = attempt(operators.edit_head, text=" ")

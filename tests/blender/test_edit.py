@@ -50,6 +50,7 @@ def test_a_head_is_changed_by_text(drive, extension_zip, engine, bundle, tmp_pat
     assert facts["again"] == "FINISHED"
     assert facts["settings"] == ["with blue eyes", "both", "high", 9, "mine"]
     assert facts["told"] == [False, False]
+    assert facts["hair"] == [True, True] and facts["given"] == ["portrait.jpg"]
 
     assert "Say what should change" in facts["no_text"]
     assert "There is no file /nowhere/me.jpg" in facts["no_photo"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from id3d_engine.identity import Identity
 sys.modules["id3d_addon"] = ModuleType("id3d_addon")
 sys.modules["id3d_addon"].__path__ = [str(Path(__file__).parents[2] / "blender_addon")]
 addon_engine = importlib.import_module("id3d_addon.engine")
+job_notes = importlib.import_module("id3d_addon.job_notes")
 
 # The real command with a small draft.
 COMMAND = """
@@ -76,3 +78,37 @@ def test_cancelled_in_every_stage_it_is_gone_within_two_seconds_and_goes_on(tiny
     run = start()
     assert run.wait() == 0, run.reason()
     assert validate(out) == [] and not addon_engine.partial(out).exists()
+
+
+@pytest.mark.slow
+def test_a_change_by_text_is_cancelled_and_goes_on_too(tiny_prior, template_head, tmp_path):
+    old = template_head.write(tmp_path / "anna.head", preview=False)
+    before = (old / "head.json").read_bytes()
+    out = addon_engine.claim_name(tmp_path, "anna-edit")
+    request = job_notes.Request(str(out), (), "with freckles", target="texture", head=str(old))
+
+    def start(resume: bool) -> addon_engine.EngineRun:
+        command = [
+            sys.executable,
+            "-c",
+            COMMAND,
+            *request.arguments(resume=resume),
+            "--prior",
+            str(tiny_prior),
+        ]
+        return addon_engine.EngineRun(command, tmp_path, tmp_path / "log")
+
+    run, events = start(resume=False), []
+    while run.poll() is None and not any(event["stage"] == "paint" for event in events):
+        events += run.events()
+        time.sleep(0.02)
+    assert run.poll() is None, run.reason()
+    began = time.monotonic()
+    run.cancel()
+    run.wait()
+    assert time.monotonic() - began < 2.0 and request.resumable()
+    run = start(resume=True)
+    assert run.wait() == 0, run.reason()
+    provenance = json.loads((out / "head.json").read_text())["provenance"]
+    assert (provenance["text"], provenance["target"]) == ("with freckles", "texture")
+    assert (old / "head.json").read_bytes() == before and not addon_engine.partial(out).exists()
