@@ -6,9 +6,9 @@ coefficients and to the appearance parameters; distillation then adds what it ca
 detail, text. A second regressor gives the shape of those whose photos were measured. A prior folder
 without `start.safetensors` starts from the mean head.
 
-Least squares answers doubt with the average: everybody would get some beard, some freckles and a
-middling skin. Appearance numbers are therefore mapped so that, over many people, they are spread as
-they are among the training heads: most have no beard at all.
+Least squares answers doubt with the average: everybody would get some beard and a few grey hairs.
+Appearance numbers that an identity does tell are therefore mapped so that, over many people, they are spread
+as they are among the training heads: most have no beard at all.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ WIDTH = 0.125
 # For looks the narrower one is right: answers far from all renders would be exaggerated, and freckles or an
 # afro that nobody has are worse than plain skin and brown hair.
 LOOK_WIDTH = 0.5
+# Answers spread as much less than the truth as they correlate with it. Where that is little, the mean is the
+# better guess, and on photographs nobody gets freckles for nothing (docs/priors.md).
+KNOWN = 0.7
 NUMBERS = ("support", "weights", "bias", "answered", "true")
 KNOTS = 33
 
@@ -120,7 +123,8 @@ class StartRegressor:
         self._check(row)
         look = self._answers(row, self.look_gamma, slice(self.shape_size, None))
         for i, (answered, true) in enumerate(zip(self.answered.T, self.true.T, strict=True)):
-            look[i] = np.interp(look[i], answered, true)
+            if answered.std() >= KNOWN * true.std():
+                look[i] = np.interp(look[i], answered, true)
         return AppearanceParameters.from_vector(look)
 
     def head(self, row: NDArray[np.floating], template: HeadTemplate) -> HeadStart:
