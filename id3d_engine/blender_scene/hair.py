@@ -43,6 +43,8 @@ def build_hair(head: bpy.types.Object, strands: Strands) -> list[bpy.types.Objec
         thing.modifiers.new("Surface Deform", "NODES").node_group = follow
         thing.parent = head
         thing[_MARK] = suffix
+        # What is appended, as from the Asset Browser, brings along what it points to, but no children.
+        head[f"id3d_object_{suffix}"] = thing
         head.users_collection[0].objects.link(thing)
         made.append(thing)
     return made

@@ -121,6 +121,9 @@ bpy.data.objects["anna_beard"].hide_viewport = False
 for kind, write in WRITERS.items():
     write(str(FOLDER / f"all.{kind}"))
 
+# Appended, as the Asset Browser does it.
+bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "asset.blend"), copy=True)
+
 # Deleted with the head, and back with one undo.
 bpy.ops.ed.undo_push(message="before deleting")
 before = counts()
@@ -133,6 +136,13 @@ facts["left"] = sorted(thing.name for thing in bpy.data.objects)
 facts["left_data"] = [len(bpy.data.hair_curves), sorted(each.name for each in bpy.data.collections)]
 bpy.ops.ed.undo()
 facts["deleted_and_undone"] = counts() == before
+
+bpy.ops.wm.read_factory_settings(use_empty=True)
+bpy.ops.wm.append(directory=str(FOLDER / "asset.blend" / "Object"), filename="anna")
+facts["appended"] = sorted(
+    [thing.name, thing.parent.name if thing.parent else "", bool(thing.users_collection)]
+    for thing in bpy.data.objects
+)
 
 facts["read"] = {}
 for name in (*(f"{who}.{kind}" for who in ("own", "all") for kind in READERS), "shaved.usd"):

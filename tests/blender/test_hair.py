@@ -84,6 +84,11 @@ def test_deleting_a_head_takes_the_hair_along(facts):
     assert facts["deleted_and_undone"]
 
 
+def test_an_appended_head_brings_its_hair(facts):
+    hair = [[f"anna_{part}", "anna", True] for part in ("beard", "brows", "hair")]
+    assert facts["appended"] == [["anna", "", True], *hair]
+
+
 def test_a_head_without_strands_has_none(facts):
     assert facts["bald"] == ["bald", 0, False]
 
