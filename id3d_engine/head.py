@@ -31,7 +31,7 @@ from .errors import Id3dError, InputError
 from .expressions import ARKIT_NAMES, EXPRESSION_NAMES
 from .png import encode_png, read_png, to_uint8
 from .strands import FILE as STRANDS_FILE
-from .strands import Anchors, Strands, anchors, carried
+from .strands import Anchors, Strands, anchors, posed
 from .template import triangulate
 
 SCHEMA = 1
@@ -114,14 +114,15 @@ class Head:
         assert self.strands is not None
         if name == "neutral":
             return self.strands.points
-        return carried(self.strands.points, self.roots, self.vertices, self.roots, self.posed(name))
+        return posed(self.strands, self.roots, self.vertices, self.posed(name))
 
     def with_strands_of(self, former: Head) -> Head:
         """This head with the strands of another of the same UV layout, moved to their places on it."""
         if former.strands is None:
             return replace(self, strands=None)
         worn = replace(self, strands=former.strands)
-        points = carried(former.strands.points, former.roots, former.vertices, worn.roots, self.vertices)
+        moved = worn.roots.places(self.vertices) - former.roots.places(former.vertices)
+        points = (former.strands.points + moved[:, None]).astype(np.float32)
         return replace(self, strands=replace(former.strands, points=points))
 
     def map_for(self, kind: str, expression: str = "neutral") -> NDArray[np.uint8] | None:

@@ -167,21 +167,20 @@ def anchors(
     return Anchors(triangles[chosen].astype(np.int64), weights / weights.sum(axis=1, keepdims=True))
 
 
-def carried(
-    points: NDArray[np.float32],
-    here: Anchors,
-    before: NDArray[np.floating],
-    there: Anchors,
-    after: NDArray[np.floating],
+def posed(
+    strands: Strands, roots: Anchors, before: NDArray[np.floating], after: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """(S, K, 3) strands that leave the places `here` of one mesh for the places `there` of another.
+    """(S, K, 3) points of strands whose head goes from (V, 3) vertices to others.
 
-    Each moves rigidly with its root's triangle, so that lashes close with their lid.
+    Scalp hair follows its root's place: turned with it, the ends of long hair would swing about. What is
+    short turns with the root's triangle, so that lashes close with their lid.
     """
-    turn = there.frames(after) @ np.swapaxes(here.frames(before), 1, 2)
-    reach = points - here.places(before)[:, None]
-    moved = there.places(after)[:, None] + np.einsum("sij,skj->ski", turn, reach)
-    return moved.astype(np.float32)
+    base = roots.places(before)[:, None]
+    reach = strands.points - base
+    short = strands.kind != SCALP
+    turn = roots.frames(after)[short] @ np.swapaxes(roots.frames(before)[short], 1, 2)
+    reach[short] = np.einsum("sij,skj->ski", turn, reach[short])
+    return (roots.places(after)[:, None] + reach).astype(np.float32)
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from id3d_engine.assets.appearance import AppearanceParameters, style_logits
 from id3d_engine.errors import InputError
 from id3d_engine.evaluate import stillness
 from id3d_engine.expressions import side
 from id3d_engine.geometry.mesh_quality import inverted
 from id3d_engine.geometry.unfold import unfold_keys
+from id3d_engine.haired import haired
 from id3d_engine.head import Head
 from id3d_engine.template import SKIN, load_template
 from id3d_engine.topology import on_template, refined, topology_of
@@ -27,6 +29,20 @@ def test_there_and_back(template_head: Head) -> None:
         assert np.array_equal(one, other)
     assert fine.names == template_head.names and fine.uv.min() >= 0 and fine.uv.max() <= 1
     assert on_template(template_head, template).faces is template.faces
+
+
+def test_strands_stay_on_the_head(template_head: Head) -> None:
+    coarse = haired(
+        template_head, AppearanceParameters(style_logits=style_logits("long")), load_template(), 0
+    )
+    fine = refined(coarse)
+    assert coarse.strands is not None and fine.strands is not None
+    assert np.abs(fine.roots.places(fine.vertices) - fine.strands.points[:, 0]).max() < 1e-6
+    # The smooth surface is millimetres from the flat faces, and no strand is turned.
+    assert np.abs(fine.strands.points - coarse.strands.points).max() < 0.006
+    back = on_template(fine, load_template()).strands
+    assert back is not None
+    assert np.allclose(back.points, coarse.strands.points, atol=1e-6)
 
 
 def test_one_sided_units_stay_on_their_side(template_head: Head) -> None:

@@ -17,7 +17,7 @@ from .grow import POINTS
 from .scalp import Array, Roots, Scalp
 from .tint import tinted, tuft
 
-_BEARD, _BROW, _LASH = 5200, 420, 70  # strands: of a full beard, of a brow, of an eye's lashes
+_BEARD, _BROW, _LASH = 5200, 330, 70  # strands: of a full beard, of a brow, of an eye's lashes
 _LEAST = 0.2  # beards below are stubble, which stays painted
 _NEAR_LID_M = 0.0022
 Float = NDArray[np.float32]
@@ -72,7 +72,7 @@ def brows(scalp: Scalp, look: AppearanceParameters, random: np.random.Generator)
     length = (0.0050 + 0.0030 * look.brow_thickness) * (1 - 0.35 * smoothstep(0.7, 1.0, along))
     points = _short(scalp, roots, combed, length * random.uniform(0.6, 1.1, len(roots)), 0.12, 0.12, random)
     colour = brow_colour(look)[None] * random.uniform(0.75, 1.2, (len(roots), 1))
-    radius = 0.00008 * random.uniform(0.8, 1.2, len(roots))
+    radius = 0.000065 * random.uniform(0.8, 1.2, len(roots))
     return tuft(points, roots.uv, radius, np.clip(colour, 0.006, 1), BROW, look)
 
 

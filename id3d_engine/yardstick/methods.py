@@ -33,6 +33,7 @@ from ..errors import InputError
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
 from ..generate import generate
 from ..geometry.units import pose, transfer_units
+from ..haired import capped, haired
 from ..head import Head
 from ..identity import Identity
 from ..png import to_uint8
@@ -171,13 +172,13 @@ class Methods:
 
 
 def dressed(start: HeadStart, template: HeadTemplate) -> Head:
-    """A start head as a whole one: its expressions by their recipes, its maps as authored."""
+    """A start head as a whole one: its expressions by their recipes, its maps as authored, its hair as strands."""
     units = transfer_units(template, start.neutral)
-    maps = author_textures(template, start.appearance, MAP_PX)
+    maps = author_textures(template, start.appearance, MAP_PX, hanging=False)
     keys = {**{e.name: pose(units, e.recipe) for e in EXPRESSIONS}, **{n: units[n] for n in ARKIT_NAMES}}
 
-    return Head(
-        vertices=start.neutral,
+    head = Head(
+        vertices=capped(start.neutral, start.appearance, template),
         faces=template.faces,
         uv=template.uv,
         part=template.part,
@@ -190,3 +191,4 @@ def dressed(start: HeadStart, template: HeadTemplate) -> Head:
         },
         info={},
     )
+    return haired(head, start.appearance, template, seed=0)
