@@ -130,9 +130,9 @@ def generate(
         job.note(sentence)
 
     task = Task(template, person.embedding, cast, text or None, prior, settings, where, job)
-    vertices, offsets, surface = shape(posed(start, task), task)
     hanging = topology == DMTET  # else strands hang, and the mesh has a cap
-    vertices = vertices if hanging else capped(vertices, start.appearance, template)
+    start = start if hanging else capped(start, template)
+    vertices, offsets, surface = shape(posed(start, task), task)
     maps = painted(start, vertices, offsets, hanging, task)
     head = assemble(vertices, offsets, maps, describe(request, task) | looks(start.appearance), task)
     head = head if hanging else haired(head, start.appearance, template, seed)

@@ -1,34 +1,29 @@
-"""A finished head's hair: strands on it, and of hair that hangs no more than a cap in its mesh and maps.
+"""A head's hair as strands: in its mesh and maps no more than a cap on the scalp.
 
-What priors are trained on, and so what is sculpted, has long hair as part of the mesh: a curtain. On a
-finished head strands hang there instead, over a clean neck.
+What priors are trained on, and the sculpted surface where that is the mesh, have all hair as part of the
+surface: beards stand off the chin, and long hair is a curtain. A head with strands is clean below them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .assets.appearance import AppearanceParameters
 from .assets.hair import hair_offsets
 from .groom import groom
 from .head import Head
+from .priors.start import HeadStart
 from .template import HeadTemplate
 
 
-def capped(
-    vertices: NDArray[np.float32], look: AppearanceParameters, template: HeadTemplate
-) -> NDArray[np.float32]:
-    """(V, 3) vertices with all of a look's hair raised -> the same without what hangs."""
-    skin = vertices - hair_offsets(template, vertices, look)
-    change = hair_offsets(template, skin, look, hanging=False) - hair_offsets(template, skin, look)
-    return (vertices + change).astype(np.float32)
+def capped(start: HeadStart, template: HeadTemplate) -> HeadStart:
+    """A start head with no more than a cap raised."""
+    cap = hair_offsets(template, start.skin, start.appearance, hanging=False)
+    return replace(start, neutral=start.skin + cap)
 
 
 def haired(head: Head, look: AppearanceParameters, template: HeadTemplate, seed: int) -> Head:
-    """A head of the template's topology with strands for its look; hanging hair needs a `capped` mesh."""
+    """A head of the template's topology with strands for its look; its mesh grew from a `capped` start."""
     return replace(head, strands=groom(template, head.vertices, look, seed))
 
 

@@ -167,7 +167,7 @@ def hair_offsets(
         template: The topology and its mean head.
         neutral: (V, 3) the bald head, metres.
         appearance: Style, volume, curl, hairline and texture seed.
-        hanging: See `style_of`.
+        hanging: See `style_of`. Without, a beard is not raised either: that is strands, too.
 
     Returns:
         (V, 3) float32 offsets in metres, 0 outside hair and beard; eyes, ears and lips do not move.
@@ -194,7 +194,8 @@ def hair_offsets(
     out = direction * thickness[:, None]
     out += _curtain(a, frame, look, style)
     out = _smoothed(template, out, frame.covered)
-    out += direction * _beard_thickness(template, a, look)[:, None]
+    if hanging:
+        out += direction * _beard_thickness(template, a, look)[:, None]
     if look.style == "bun":
         out += _bun(frame)
     return out.astype(np.float32)
