@@ -1,4 +1,4 @@
-"""Beard, brows and upper lashes as short strands, where skin and raised beard have them painted."""
+"""Beard, brows and upper lashes as short strands, where the skin has them painted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .grow import POINTS
 from .scalp import Array, Roots, Scalp
 from .tint import tinted, tuft
 
-_BEARD, _BROW, _LASH = 5200, 330, 70  # strands: of a full beard, of a brow, of an eye's lashes
+_BEARD, _BROW, _LASH = 7500, 330, 70  # strands: of a full beard, of a brow, of an eye's lashes
 _LEAST = 0.2  # beards below are stubble, which stays painted
 _NEAR_LID_M = 0.0022
 Float = NDArray[np.float32]
@@ -45,7 +45,7 @@ def beard(scalp: Scalp, look: AppearanceParameters, random: np.random.Generator)
     # A moustache is combed to the sides, cheeks down and forward.
     away = smoothstep(0.0, 0.006, np.abs(roots.rest[:, 0])) * side
     combed = np.where(over_lip[:, None], np.stack([0.9 * away, 0 * away, -0.75 + 0 * away], 1), down)
-    points = _short(scalp, roots, combed, length, 0.3, 0.15 + 0.3 * look.hair_curl, random)
+    points = _short(scalp, roots, combed, length, 0.38, 0.15 + 0.3 * look.hair_curl, random)
     tint = tinted(beard_colour(look), random.integers(0, 60, len(roots)), look, random)
     return tuft(points, roots.uv, 0.0002 * random.uniform(0.8, 1.2, len(roots)), tint, BEARD, look)
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..appearance.atlas import make_atlas
 from ..assets.asset import HeadAsset
+from ..assets.hair import hair_offsets
 from ..assets.skin import author_textures
 from ..expressions import EXPRESSION_NAMES
 from ..geometry.closest import vertex_normals
@@ -24,14 +25,17 @@ FACE = 0.5  # a vertex or texel with more of the region's weight is of the face
 def figures(head: Head, asset: HeadAsset, template: HeadTemplate) -> dict[str, float]:
     """All figures of one head on the template's topology.
 
-    Surface errors are mean distances to the true surface after rigid alignment. Expressions are compared
-    as what they move, so an error of the neutral does not count twice.
+    Surface errors are mean distances to the true surface after rigid alignment; of a head with strands,
+    to the true head with as much hair in its mesh. Expressions are compared as what they move, so an error
+    of the neutral does not count twice.
     """
-    face = template.regions["face"]
+    face, true_head = template.regions["face"], asset.neutral
+    if head.strands is not None:
+        true_head = asset.skin + hair_offsets(template, asset.skin, asset.appearance, hanging=False)
     found = {
-        "face_mm": 1e3 * surface_error(head.vertices, asset.neutral, template.triangles, face),
-        "head_mm": 1e3 * surface_error(head.vertices, asset.neutral, template.triangles),
-        "face_normals_deg": normal_error_deg(head.vertices, asset.neutral, template),
+        "face_mm": 1e3 * surface_error(head.vertices, true_head, template.triangles, face),
+        "head_mm": 1e3 * surface_error(head.vertices, true_head, template.triangles),
+        "face_normals_deg": normal_error_deg(head.vertices, true_head, template),
         "albedo_error": albedo_error(head, asset, template),
         **albedo_figures(head, template),
     }
@@ -71,7 +75,7 @@ def expressions_right(own: NDArray[np.floating], true: NDArray[np.floating]) -> 
 
 def albedo_error(head: Head, asset: HeadAsset, template: HeadTemplate) -> float:
     """Mean absolute difference of the faces' sRGB albedo, 0 to 1."""
-    true = author_textures(template, asset.appearance, ALBEDO_PX).albedo_srgb
+    true = author_textures(template, asset.appearance, ALBEDO_PX, head.strands is None).albedo_srgb
     texels = _face_texels(template)
     return float(np.abs(_albedo(head) - true).reshape(-1, 3)[texels].mean())
 

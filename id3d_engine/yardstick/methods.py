@@ -172,13 +172,14 @@ class Methods:
 
 
 def dressed(start: HeadStart, template: HeadTemplate) -> Head:
-    """A start head as a whole one: its expressions by their recipes, its maps as authored, its hair as strands."""
+    """A start head as a whole one: expressions by recipes, maps as authored, hair as strands."""
+    start = capped(start, template)
     units = transfer_units(template, start.neutral)
     maps = author_textures(template, start.appearance, MAP_PX, hanging=False)
     keys = {**{e.name: pose(units, e.recipe) for e in EXPRESSIONS}, **{n: units[n] for n in ARKIT_NAMES}}
 
     head = Head(
-        vertices=capped(start.neutral, start.appearance, template),
+        vertices=start.neutral,
         faces=template.faces,
         uv=template.uv,
         part=template.part,

@@ -51,16 +51,17 @@ def text_agreement(head: Head, template: HeadTemplate) -> dict[str, float]:
     look = AppearanceParameters.from_record(known["maps"])
     square = Image.fromarray(head.textures["albedo"]).resize((MAP_PX, MAP_PX), Image.Resampling.BOX)
     finished = np.asarray(square, np.float32) / 255
-    authored = _albedo(template, look)
+    hanging = head.strands is None  # else long hair is no part of the maps
+    authored = _albedo(template, look, hanging)
     for name, other in _opposites(wishes, look):
-        without = _albedo(template, other)
+        without = _albedo(template, other, hanging)
         way = authored - without
         found[name] = float(((finished - without) * way).sum() / max(float((way**2).sum()), 1e-9))
     return found
 
 
-def _albedo(template: HeadTemplate, look: AppearanceParameters) -> NDArray[np.float32]:
-    return author_textures(template, look, MAP_PX).albedo_srgb
+def _albedo(template: HeadTemplate, look: AppearanceParameters, hanging: bool) -> NDArray[np.float32]:
+    return author_textures(template, look, MAP_PX, hanging).albedo_srgb
 
 
 def _opposites(wishes: Wishes, look: AppearanceParameters) -> Iterator[tuple[str, AppearanceParameters]]:
