@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -28,7 +29,7 @@ FOV_DEG = 20.0
 MARGIN = 1.12  # the frame's height over the head's
 _SKIN_WRAP = 0.3
 _HAIR_LINES = 1000  # pictures of fewer lines are drawn finer where there is hair
-_ALL_STRANDS_FROM = 600  # below, a third of the strands does
+_ALL_STRANDS_FROM, _EVERY = 600, 3  # pictures of fewer lines show every third strand, thicker
 _PLAIN = {"albedo": (0.72, 0.72, 0.72), "roughness": (0.55,), "specular": (0.35,)}
 
 
@@ -42,6 +43,7 @@ class Sitter:
 
     def __init__(self, head: Head, smoothing: int = 1) -> None:
         self.head, self.smoothing = head, smoothing
+        self._last_hair: tuple[Lights, int, _Hair] | None = None
         # A repeated last index gives triangles without area, which see nothing and cost time.
         whole = head.triangles[:, 1] != head.triangles[:, 2]
         self.triangles = torch.from_numpy(head.triangles[whole]).long()
@@ -79,7 +81,7 @@ class Sitter:
             lamps = soft_shadows(vertices, self.triangles, lights.directions[0], samples=8)
             arriving = torch.cat([arriving, lamps], 1)
         pixels = size * self.smoothing
-        hair = None if self.head.strands is None else _Dressed(self, expression, lights, pixels)
+        hair = self._hair(lights, pixels)
         if hair is not None:
             arriving = arriving * hair.shadow(vertices)
         kinds = [*_PLAIN, "normal"] if "normal" in self.head.textures else [*_PLAIN]
@@ -89,8 +91,17 @@ class Sitter:
             for index in range(len(cameras))
         ]
         if hair is not None:
-            pictures = [hair.over(p, vertices, cameras[i : i + 1]) for i, p in enumerate(pictures)]
+            strands = hair.posed(expression)
+            pictures = [hair.over(p, strands, vertices, cameras[i : i + 1]) for i, p in enumerate(pictures)]
         return self._finish(torch.cat(pictures))
+
+    def _hair(self, lights: Lights, pixels: int) -> _Hair | None:
+        """How the strands are drawn, kept for the next picture under the same light."""
+        if self.head.strands is None:
+            return None
+        if self._last_hair is None or self._last_hair[0] is not lights or self._last_hair[1] != pixels:
+            self._last_hair = (lights, pixels, _Hair(self.head, self.triangles, lights, pixels))
+        return self._last_hair[2]
 
     def _shade_one(
         self,
@@ -153,41 +164,50 @@ class Sitter:
         return to_uint8(small.permute(0, 2, 3, 1).numpy())
 
 
-class _Dressed:
-    """A sitter's strands in one expression, under one light."""
+class _Hair:
+    """A head's strands under one light, for pictures of one size.
 
-    def __init__(self, sitter: Sitter, expression: str, lights: Lights, pixels: int) -> None:
-        strands = sitter.head.strands
+    What light gets through the hair is found on the neutral, for all expressions: it hardly differs.
+    """
+
+    def __init__(self, head: Head, triangles: Tensor, lights: Lights, pixels: int) -> None:
+        strands = head.strands
         assert strands is not None
-        self._sitter, self._lights, self._pixels = sitter, lights, pixels
+        self._head, self._triangles, self._lights, self._pixels = head, triangles, lights, pixels
+        self._finer = max(1, min(4, round(_HAIR_LINES / pixels)))
         taper = np.linspace(1, TIP, strands.points.shape[1], dtype=np.float32)
         hair = Hair(
-            torch.from_numpy(sitter.head.posed_strands(expression)),
+            torch.from_numpy(strands.points),
             torch.from_numpy(strands.radius[:, None] * taper),
             torch.from_numpy(strands.colour),
         )
         self._shade = HairShade(hair)
-        self._finer = max(1, min(4, round(_HAIR_LINES / pixels)))
-        self._hair = hair.thinned(3 if pixels < _ALL_STRANDS_FROM else 1)
-        low, high = sitter.head.vertices.min(0), sitter.head.vertices.max(0)
+        self._every = _EVERY if pixels < _ALL_STRANDS_FROM else 1
+        self._neutral = hair.thinned(self._every)
+        low, high = head.vertices.min(0), head.vertices.max(0)
         # The neck's foot and the middle of the skull, about 95 mm below the crown.
         foot = torch.from_numpy(0.5 * (low + high) + np.array([0, 0.005, 0], np.float32))
         skull = foot.clone()
         foot[2], skull[2] = float(low[2]), float(high[2]) - 0.095
-        self._normal = outward(self._hair.points.reshape(-1, 3), foot, skull)
-        self._arriving = lit(self._hair, self._normal, self._shade, lights)
+        self._normal = outward(self._neutral.points.reshape(-1, 3), foot, skull)
+        self._arriving = lit(self._neutral, self._normal, self._shade, lights)
+
+    def posed(self, expression: str) -> Hair:
+        """The strands that are drawn, in an expression."""
+        points = self._head.posed_strands(expression)[:: self._every]
+        return replace(self._neutral, points=torch.from_numpy(np.ascontiguousarray(points)))
 
     def shadow(self, vertices: Tensor) -> Tensor:
         """(V, 1 + D) share of the sky and of each lamp that gets through the hair to the skin."""
-        normal = vertex_normals(vertices, self._sitter.triangles)
+        normal = vertex_normals(vertices, self._triangles)
         sky = self._shade.through(vertices, normal).sqrt()
         lamps = [self._shade.through(vertices, towards) for towards in self._lights.directions[0]]
         return torch.stack([sky, *lamps], 1)
 
-    def over(self, picture: Tensor, vertices: Tensor, camera: Cameras) -> Tensor:
+    def over(self, picture: Tensor, hair: Hair, vertices: Tensor, camera: Cameras) -> Tensor:
         """(1, 3, P, P): the picture with the hair on it."""
-        colour = shade_strands(self._hair, self._normal, self._arriving, self._lights, camera.position[0])
-        drawn = draw(self._hair, colour, vertices, self._sitter.triangles, camera, self._pixels, self._finer)
+        colour = shade_strands(hair, self._normal, self._arriving, self._lights, camera.position[0])
+        drawn = draw(hair, colour, vertices, self._triangles, camera, self._pixels, self._finer)
         return picture * (1 - drawn[:, 3:]) + drawn[:, :3]
 
 

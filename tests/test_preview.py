@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from id3d_engine.assets.appearance import AppearanceParameters, style_logits
 from id3d_engine.errors import InputError
+from id3d_engine.haired import haired
 from id3d_engine.head import Head, read_manifest
 from id3d_engine.portrait import Sitter
 from id3d_engine.preview import COLUMNS, contact_sheet, render_preview
 from id3d_engine.relight import render_relit
 from id3d_engine.render.lights import directional, preset
+from id3d_engine.template import load_template
 
 
 @pytest.fixture
@@ -113,3 +116,30 @@ def test_lights_differ(plain_head: Head) -> None:
         render_relit(plain_head, "disco")
     with pytest.raises(InputError, match="has no expression 'grin'"):
         render_relit(plain_head, "front", expression="grin", size=16)
+
+
+def test_strands_are_drawn_and_shade_the_skin(template_head: Head) -> None:
+    head = dataclasses.replace(template_head, textures={})
+    black = AppearanceParameters(style_logits=style_logits("long"), hair_melanin=1.0)
+    blond = dataclasses.replace(black, hair_melanin=0.05)
+    frame = haired(head, black, load_template(), 0)
+    bald, dark, light = (
+        Sitter(h).shaded("neutral", [0.0, 180.0], preset("studio"), 96).astype(float)
+        for h in (dataclasses.replace(head, strands=None), frame, haired(head, blond, load_template(), 0))
+    )
+    crown = (slice(20, 40), slice(38, 58))
+    assert bald[1][crown].mean() > 100 and dark[1][crown].mean() < 60
+    assert light[1][crown].mean() > dark[1][crown].mean() + 40
+    assert dark[1][crown].std() > 2  # strands, not a cap of one colour
+    smiling = Sitter(frame).shaded("smile", [0.0], preset("studio"), 96)
+    assert not np.array_equal(smiling[0], dark[0].astype(np.uint8))
+
+
+def test_hair_goes_behind_the_head(template_head: Head) -> None:
+    look = AppearanceParameters(style_logits=style_logits("long"), hair_melanin=1.0, brow_density=0.0)
+    head = haired(dataclasses.replace(template_head, textures={}), look, load_template(), 0)
+    front = Sitter(head).shaded("neutral", [0.0], preset("front"), 96)[0]
+    low, high = head.strands.points[..., 2].min(), head.strands.points[..., 2].max()
+    nose = head.vertices[load_template().landmarks["nose_tip"], 2]
+    row = round(96 * (0.5 - (nose - (low + high) / 2) / (1.12 * (high - low))))
+    assert front[row - 2 : row + 2, 45:51].mean() > 110  # the face is free

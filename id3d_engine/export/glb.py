@@ -2,7 +2,7 @@
 
 One mesh with one primitive a part (skin, eyes, mouth), so that viewers can treat eyes apart. Morph
 targets carry the shape keys' names in `mesh.extras.targetNames`, which Blender, three.js and game
-engines read.
+engines read. Strands of hair are a second mesh, see `glb_hair`.
 
 Specular: our maps hold Blender's *Specular IOR Level*, where 0.5 means "as the index of refraction
 says". glTF's `specularFactor` calls the same thing 1.0 and stores it in the texture's alpha, so
@@ -21,6 +21,7 @@ from ..head import Head
 from ..png import encode_png
 from .axes import flip_v, to_y_up
 from .glb_buffer import ELEMENT_ARRAY_BUFFER, GlbBuffer
+from .glb_hair import hair_material, hair_mesh
 from .surface import SplitPart, smooth_normals, split_parts
 
 # Offsets below a tenth of a micrometre are rounding, and would make every sparse accessor dense.
@@ -51,13 +52,20 @@ def to_glb(head: Head, name: str = "head", *, morph_normals: bool = False) -> by
     }
     if head.names:
         mesh |= {"weights": [0.0] * len(head.names), "extras": {"targetNames": list(head.names)}}
+    materials = [textures.material(f"{name}_{part.name}") for part in parts]
+    hair = hair_mesh(head.strands, name, len(parts), buffer)
+    nodes, meshes = [{"name": name, "mesh": 0}], [mesh]
+    if hair is not None:
+        materials.append(hair_material(name))
+        nodes = [{"name": name, "mesh": 0, "children": [1]}, {"name": hair["name"], "mesh": 1}]
+        meshes.append(hair)
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "id3d_engine"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"name": name, "mesh": 0}],
-        "meshes": [mesh],
-        "materials": [textures.material(f"{name}_{part.name}") for part in parts],
+        "nodes": nodes,
+        "meshes": meshes,
+        "materials": materials,
     }
     images = textures.images
     if images:

@@ -26,7 +26,7 @@ VOXEL_M = 0.004
 _MARCH = 9  # steps of one voxel towards a light
 _ABSORBED = 0.55  # of the light that meets a fibre; the rest goes on
 _WRAP = 0.35  # how far light reaches round the head through hair
-_LOBES = ((-0.09, 90.0, 0.16), (0.13, 22.0, 0.55))  # shift towards the root, exponent, strength
+_LOBES = ((-0.09, 70.0, 0.8), (0.13, 18.0, 0.9))  # shift towards the root, exponent, strength
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +165,10 @@ def draw(
     distance = float((eye - hair.points.reshape(-1, 3).mean(0)).norm())
     metres = 2 * distance / float(camera.projection[0, 1, 1]) / fine
     bands, quads = ribbons(hair, eye, 0.5 * metres)
+    # A strand finer than a line would cover too much: of brows and lashes only a share is drawn then.
+    chance = torch.rand(len(hair.points), generator=torch.Generator().manual_seed(0))
+    shown = chance * 0.5 * metres < hair.radius.mean(1)
+    quads = quads.view(len(shown), -1, 3)[shown].flatten(0, 1)
     scene = torch.cat([vertices, bands])
     everything = torch.cat([triangles, quads + len(vertices)])
     seen = visibility(camera.clip(scene), everything, (fine, fine))[0].flatten()

@@ -14,10 +14,15 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
+from id3d_engine.assets.appearance import AppearanceParameters, style_logits
 from id3d_engine.export.axes import flip_v, to_y_up
 from id3d_engine.export.glb import to_glb, write_glb
+from id3d_engine.export.glb_hair import MOST_TRIANGLES
 from id3d_engine.export.surface import smooth_normals, split_parts
+from id3d_engine.haired import haired
 from id3d_engine.head import Head
+from id3d_engine.strands import SCALP
+from id3d_engine.template import load_template
 
 _DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -201,3 +206,29 @@ def test_smooth_normals_of_a_ball_point_outward(small_head: Head, scale: float) 
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     assert (np.sum(normals[used] * outward, axis=1) > 0.98).all()
     assert normals[-1].tolist() == [0, 0, 1]  # no triangle uses it here
+
+
+@pytest.mark.parametrize("style", ["long", "afro"])
+def test_scalp_hair_is_a_mesh_of_its_own(template_head: Head, style: str, tmp_path: Path) -> None:
+    look = AppearanceParameters(style_logits=style_logits(style), hair_melanin=0.2)
+    head = haired(template_head, look, load_template(), 0)
+    assert head.strands is not None
+    parsed = Parsed(to_glb(head, "anna"))
+    assert [mesh["name"] for mesh in parsed.document["meshes"]] == ["anna", "anna_hair"]
+    (primitive,) = parsed.document["meshes"][1]["primitives"]
+    points = parsed.accessor(primitive["attributes"]["POSITION"])
+    triangles = parsed.accessor(primitive["indices"]).reshape(-1, 3)
+    assert 0.8 * MOST_TRIANGLES < len(triangles) <= MOST_TRIANGLES and triangles.max() < len(points)
+    scalp = to_y_up(head.strands.points[head.strands.kind == SCALP].reshape(-1, 3))
+    assert np.abs(points.min(0) - scalp.min(0)).max() < 0.01 > np.abs(points.max(0) - scalp.max(0)).max()
+    colour = parsed.accessor(primitive["attributes"]["COLOR_0"]).mean(0)
+    assert colour[0] > colour[1] > colour[2] > 0.01  # blond, and linear
+    assert np.allclose(
+        np.linalg.norm(parsed.accessor(primitive["attributes"]["NORMAL"]), axis=1), 1, atol=1e-4
+    )
+    scene = trimesh.load(write_glb(head, tmp_path / "anna.glb"))
+    assert any(len(mesh.faces) == len(triangles) for mesh in scene.geometry.values())
+
+
+def test_a_head_without_hair_has_one_mesh(small_head: Head) -> None:
+    assert len(Parsed(to_glb(small_head)).document["meshes"]) == 1
