@@ -33,13 +33,14 @@ def beard(scalp: Scalp, look: AppearanceParameters, random: np.random.Generator)
     roots = scalp.sow(chances, max(900, int(_BEARD * min(1.0, share))), random)
     bare = np.clip(2 * np.maximum(roots.of(regions["lips"]), roots.of(regions["ears"])) - 0.5, 0, 1)
     full = _bearded(scalp, look, roots.rest) * (1 - bare)
-    roots = roots.only(full > random.uniform(0.1, 0.5, len(roots)))
+    kept = full > random.uniform(0.1, 0.5, len(roots))
+    roots, full = roots.only(kept), full[kept]
     if not len(roots):
         return None
     jaw, chin, lip = beard_field(scalp.anatomy, roots.rest)
     over_lip = lip > np.maximum(jaw, chin)
     length = np.where(over_lip, 0.009, 0.008 + 0.013 * smoothstep(0.3, 1.0, look.beard) * (0.5 + 0.5 * chin))
-    length = length * random.uniform(0.6, 1.15, len(roots))
+    length = length * np.clip(0.2 + 0.9 * full, 0, 1) * random.uniform(0.6, 1.15, len(roots))
     side = np.sign(roots.rest[:, 0])
     down = np.array([0.0, -0.25, -1.0]) + np.zeros((len(roots), 3))
     # A moustache is combed to the sides, cheeks down and forward.

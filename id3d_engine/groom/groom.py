@@ -50,8 +50,9 @@ def _scalp_hair(scalp: Scalp, look: AppearanceParameters, random: np.random.Gene
     roots = scalp.sow(chances, cut.count, random)
     frame = scalp.frame(roots.rest)
     depth = hair_depth(frame, look, hanging=False)
-    # As softly as the hairline is painted.
-    roots = roots.only(smoothstep(-0.005, 0.003, depth) > random.uniform(0.0, 1.0, len(depth)))
+    # As softly as the hairline is painted; long hair from below it would lie across the forehead.
+    soft = (-0.005, 0.003) if cut.ends is None else (0.0, 0.006)
+    roots = roots.only(smoothstep(*soft, depth) > random.uniform(0.0, 1.0, len(depth)))
     frame = scalp.frame(roots.rest)
     depth = hair_depth(frame, look, hanging=False)
     length = _lengths(roots, frame.height, depth, cut, look) * random.uniform(0.8, 1.15, len(roots))
