@@ -21,7 +21,8 @@ _WORLD = (0.05, 0.05, 0.055)
 def build_stage(head: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Collection:
     """Camera (85 mm, in front) and lights, in a collection `ID3D Stage` that may be deleted as a whole.
 
-    Makes the camera the scene's, sets a square picture and, if the scene has no world, a dim one.
+    Makes the camera the scene's, sets a square picture, lets strands have their own width and, if the scene
+    has no world, makes a dim one.
     """
     collection = bpy.data.collections.new("ID3D Stage")
     scene.collection.children.link(collection)
@@ -36,6 +37,7 @@ def build_stage(head: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Col
     data.clip_start = 0.01
     scene.camera = camera
     scene.render.resolution_x = scene.render.resolution_y = 1024
+    scene.render.hair_type = "STRIP"  # else EEVEE draws each strand a pixel wide, and brows as bars
 
     for name, azimuth, elevation, reach, size, watts in _LIGHTS:
         light = bpy.data.lights.new(f"ID3D {name}", "AREA")
