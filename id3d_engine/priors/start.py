@@ -44,7 +44,7 @@ WIDTH = 0.125
 LOOK_WIDTH = 0.5
 # Answers spread as much less than the truth as they correlate with it. Where that is little, the mean is the
 # better guess, and on photographs nobody gets freckles for nothing (docs/priors.md).
-KNOWN = 0.7
+KNOWN = 0.5
 NUMBERS = ("support", "weights", "bias", "answered", "true")
 KNOTS = 33
 
