@@ -50,7 +50,7 @@ _LARGEST_HEAD = 4 << 30
 _LARGEST_ANSWER = 16 << 20
 _BLOCK = 1 << 18
 _PARTS = re.compile(
-    r"head\.json|head\.glb|preview\.png|(geometry|identity)\.safetensors|textures/[\w-]+\.png"
+    r"head\.json|head\.glb|preview\.png|(geometry|hair|identity)\.safetensors|textures/[\w-]+\.png"
 )
 _FINAL = ("done", "failed", "cancelled")
 

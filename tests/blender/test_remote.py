@@ -290,6 +290,14 @@ def test_refusals_are_sentences(server, start, person):
     assert _end(start("--id", person, key="secret"))[0] == 0
 
 
+def test_hair_comes_along(server, start, person, parts, tmp_path):
+    server.bundle = _zip(parts | {"hair.safetensors": b"strands"})
+    server.sha256 = hashlib.sha256(server.bundle).hexdigest()
+    code, _, why = _end(start("--id", person))
+    assert (code, why) == (0, "")
+    assert (tmp_path / "anna.head" / "hair.safetensors").read_bytes() == b"strands"
+
+
 def test_a_bundle_writes_nowhere_else(server, start, person, parts, tmp_path):
     server.bundle = _zip(parts | {"../escaped.txt": b"!"})
     server.sha256 = hashlib.sha256(server.bundle).hexdigest()
