@@ -14,7 +14,7 @@ a finished head under a new text, `evaluate.py` measures a head, and `yardstick/
 
 What they stand on: `template.py` (the head's one topology), `expressions.py` (the vocabulary),
 `render/` (differentiable, CPU and CUDA), `assets/` (3D heads that priors are trained on, in
-`priors/training/`), `models/` (downloaded bases: consent, licence, sha256), `scans.py` (a user's own),
+`priors/training/`; what a text wishes of a head), `models/` (downloaded bases: consent, licence, sha256), `scans.py` (a user's own),
 `job.py` (progress, cancel, resume), `live.py` (what to look at meanwhile), `errors.py`.
 
 Importing this package is light: torch is loaded by the first thing that needs it.
