@@ -21,17 +21,22 @@ def load_image(name: str, path: Path, kind: str, *, pack: bool = True) -> bpy.ty
     Packed, neither it nor the .blend remembers where the file was; else it refers to the file, relative
     to the .blend where that is saved.
     """
-    image = bpy.data.images.load(str(path.resolve()), check_existing=False)
-    image.name = name
-    image.colorspace_settings.name = COLOUR_SPACES[kind]
-    image.alpha_mode = "NONE"
     if pack:
-        image.pack()
+        # Never told the path: one that is overwritten with a shorter one leaves its end in the .blend.
+        content = path.read_bytes()
+        image = bpy.data.images.new(name, 1, 1)
+        image.pack(data=content, data_len=len(content))
+        image.source = "FILE"
         image.filepath_raw = f"//{name}.png"
         for packed in image.packed_files:
             packed.filepath = f"//{name}.png"
-    elif bpy.data.filepath:
-        image.filepath_raw = bpy.path.relpath(str(path.resolve()))
+    else:
+        image = bpy.data.images.load(str(path.resolve()), check_existing=False)
+        image.name = name
+        if bpy.data.filepath:
+            image.filepath_raw = bpy.path.relpath(str(path.resolve()))
+    image.colorspace_settings.name = COLOUR_SPACES[kind]
+    image.alpha_mode = "NONE"
     return image
 
 
