@@ -18,6 +18,16 @@ def active_head(context: bpy.types.Context) -> bpy.types.Object | None:
     return thing if is_head(thing) else None
 
 
+def why_not(context: bpy.types.Context, task: str) -> str:
+    """Why nothing can be done to the active head itself ("delete", "mark"); empty if it can."""
+    head = active_head(context)
+    if head is None:
+        return "Select a head first"
+    if head.library is not None:
+        return f"This head is linked: {task} it in its own file"
+    return "" if context.mode == "OBJECT" else "Switch to Object Mode first"
+
+
 def expression_keys(head: bpy.types.Object) -> list[bpy.types.ShapeKey]:
     """The head's shape keys in their order, without the neutral one."""
     keys = head.data.shape_keys

@@ -3,7 +3,7 @@
 import bpy
 
 from ...id3d_engine.blender_scene.hair import hair_of
-from ..heads import active_head
+from ..heads import active_head, why_not
 
 
 class ID3D_OT_delete_head(bpy.types.Operator):
@@ -15,16 +15,9 @@ class ID3D_OT_delete_head(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        head = active_head(context)
-        if head is None:
-            cls.poll_message_set("Select a head first")
-        elif head.library is not None:
-            cls.poll_message_set("This head is linked: delete it in its own file")
-        elif context.mode != "OBJECT":
-            cls.poll_message_set("Switch to Object Mode first")
-        else:
-            return True
-        return False
+        if reason := why_not(context, "delete"):
+            cls.poll_message_set(reason)
+        return not reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head = active_head(context)

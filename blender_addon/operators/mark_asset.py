@@ -3,7 +3,7 @@
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from ..heads import active_head, expression_keys
+from ..heads import active_head, expression_keys, why_not
 from ..thumbnail import set_thumbnail
 
 _TAGS = ("head", "expressions")
@@ -24,16 +24,9 @@ class ID3D_OT_mark_asset(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        head = active_head(context)
-        if head is None:
-            cls.poll_message_set("Select a head first")
-        elif head.library is not None:
-            cls.poll_message_set("This head is linked: mark it in its own file")
-        elif context.mode != "OBJECT":
-            cls.poll_message_set("Switch to Object Mode first")
-        else:
-            return True
-        return False
+        if reason := why_not(context, "mark"):
+            cls.poll_message_set(reason)
+        return not reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_props_dialog(self)

@@ -146,7 +146,8 @@ _TOPICS: Mapping[str, str] = {
     **_each("lips mouth lipstick", "lips"),
     **_each("moustache mustache goatee stubble", "beard"),
     **_each("cheeks nose", "cheeks"),
-    **{name: name for name in ("beard", "freckles", "wrinkles", "makeup", "make=up")},
+    **{name: name for name in ("beard", "freckles", "wrinkles", "makeup")},
+    "make=up": "makeup",
 }
 
 # Names of hair styles; "short" and "long" give way to these ("short hair with a side parting").
@@ -347,7 +348,7 @@ class _Reader:
         if noun in _CURLS:
             self.numbers["hair_curl"] = _CURLS[noun]
         if topic:
-            self._speak("makeup" if topic == "make=up" else topic)
+            self._speak(topic)
 
     def _speak(self, topic: str) -> None:
         """The gathered adjectives say something of a topic."""

@@ -2,9 +2,8 @@
 
 Who it should be is read from its shape. What it should look like is looked up in its albedo map: between
 the map that is authored for the look it has and one for the same look without the wish, on which side does
-it lie?
-Nothing of the priors takes part, so this also tells what distillation left of a wish. Words that the start
-head does not know are not measured.
+it lie? Nothing of the priors takes part, so this also tells what distillation left of a wish. Words that the
+start head does not know are not measured.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..assets.appearance import HAIR_STYLES, AppearanceParameters
+from ..assets.appearance import AppearanceParameters, style_logits
 from ..assets.skin import author_textures
 from ..assets.wishes import Wishes, read_wishes
 from ..head import Head
@@ -71,5 +70,4 @@ def _opposites(wishes: Wishes, look: AppearanceParameters) -> Iterator[tuple[str
         yield name, replace(look, **opposite)
     if wishes.style is not None:
         other = "long" if wishes.style == "bald" else "bald"
-        logits = tuple(2.0 * (name == other) for name in HAIR_STYLES)
-        yield "style", replace(look, style_logits=logits)
+        yield "style", replace(look, style_logits=style_logits(other))

@@ -11,10 +11,10 @@ import importlib
 import json
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import bpy
+from made_up import attempt, follow
 from mathutils import Matrix
 
 ZIP, ENGINE, BUNDLE, PHOTO, FOLDER = sys.argv[1:]
@@ -22,28 +22,11 @@ EXTENSION = "bl_ext.user_default.id3d"
 facts: dict = {}
 
 
-def attempt(action, *arguments, **options) -> str:
-    """What an operator answers, or the text that a script sees when it fails."""
-    try:
-        return sorted(action(*arguments, **options))[0]
-    except RuntimeError as error:
-        return str(error).strip()
-
-
-def follow(until=lambda: False, limit_s: float = 20.0) -> float:
-    """Tick until the job ends or `until`; returns the seconds that it took."""
-    began = time.monotonic()
-    while job.tick() is not None and not until():
-        assert time.monotonic() - began < limit_s, job.current.line
-        time.sleep(0.02)
-    return round(time.monotonic() - began, 2)
-
-
 def press(text: str) -> None:
     """The panel's button, followed until the engine is at work."""
     started = edit_head.ID3D_OT_edit_head._start(Button(text), bpy.context)
     job.follow(started)
-    follow(lambda: "Shape" in job.current.line)
+    follow(job, lambda: "Shape" in job.current.line)
 
 
 class Button:
@@ -109,12 +92,12 @@ facts["kept"] = sorted(path.name for path in heads.iterdir())
 
 # A change of the change; followed, cancelled, gone on with.
 press("LIVE")
-facts["preview_seen"] = follow(lambda: job.current.previews == 3) < 20
+facts["preview_seen"] = follow(job, lambda: job.current.previews == 3) < 20
 (preview,) = (thing for thing in bpy.data.objects if "id3d_preview" in thing)
 facts["preview"] = round((preview.matrix_world.translation - new.matrix_world.translation).length, 4)
 facts["busy"] = attempt(operators.edit_head, text="bald")
 operators.cancel()
-facts["cancel_s"] = follow()
+facts["cancel_s"] = follow(job)
 facts["cancelled"] = [job.last.kind, job.last.resumable, new.hide_get()]
 facts["resume"] = attempt(operators.resume)
 again = bpy.context.view_layer.objects.active
@@ -122,7 +105,7 @@ facts["resumed"] = shown(again) | {"name": again.name, "before": shown(new)}
 
 # Followed to its end.
 press("bald")
-follow()
+follow(job)
 facts["done"] = [job.last.kind, job.last.sentence, place(bpy.context.view_layer.objects.active)]
 
 # A head from elsewhere; the new one lies beside it, and the history knows it.

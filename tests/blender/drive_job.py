@@ -13,10 +13,10 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import bpy
+from made_up import attempt, follow
 
 ZIP, ENGINE, PHOTO, FOLDER = sys.argv[1:]
 EXTENSION = "bl_ext.user_default.id3d"
@@ -28,36 +28,19 @@ def start(text: str) -> None:
     bpy.context.scene.id3d.text = text
     out = engine.claim_name(preferences.heads_folder(bpy.context).resolve(), "head")
     job.follow(job.start(bpy.context, job_notes.Request(str(out), (PHOTO,), text), resume=False))
-    follow(lambda: "Shape" in job.current.line)
-
-
-def follow(until=lambda: False, limit_s: float = 20.0) -> float:
-    """Tick until the job ends or `until`; returns the seconds that it took."""
-    began = time.monotonic()
-    while job.tick() is not None and not until():
-        assert time.monotonic() - began < limit_s, job.current.line
-        time.sleep(0.02)
-    return round(time.monotonic() - began, 2)
+    follow(job, lambda: "Shape" in job.current.line)
 
 
 def finish() -> None:
     """Let an engine on HOLD finish, and follow it."""
     Path(job.current.request.out + ".partial", "go").touch()
-    follow()
+    follow(job)
 
 
 def picture(path: str, stamp: int) -> int:
     """Width of what the panel shows of a picture file; without windows icons have no number."""
     pictures.icon(path, stamp)
     return pictures._icons[path].image_size[0]
-
-
-def attempt(action, *arguments, **options) -> str:
-    """What an operator answers, or the text that a script sees when it fails."""
-    try:
-        return sorted(action(*arguments, **options))[0]
-    except RuntimeError as error:
-        return str(error).strip()
 
 
 def now() -> dict:
@@ -91,7 +74,7 @@ bpy.context.scene.collection.objects.link(chosen)
 chosen.select_set(True)
 bpy.context.view_layer.objects.active = chosen
 start("LIVE")
-follow(lambda: job.current.previews == 3)
+follow(job, lambda: job.current.previews == 3)
 (preview,) = (thing for thing in bpy.data.objects if "id3d_preview" in thing)
 facts["live"] = {
     "corners": [round(value, 3) for value in preview.dimensions],
@@ -111,7 +94,7 @@ facts["nothing_to_log"] = attempt(operators.open_log)
 
 # Cancelled in the middle, then on from there.
 operators.cancel()
-facts["cancel_s"] = follow()
+facts["cancel_s"] = follow(job)
 facts["cancelled"] = now()
 history.forget()
 found = history.scan(preferences.heads_folder(bpy.context), preferences.user_folder("jobs"))
@@ -126,7 +109,7 @@ for thing in bpy.data.objects:
 # Killed from outside.
 start("WAIT")
 os.kill(job.current.run._process.pid, signal.SIGKILL)
-facts["killed_s"] = follow()
+facts["killed_s"] = follow(job)
 facts["killed"] = now()
 out = job.last.request.out
 facts["discard"] = attempt(operators.discard, out=out)
@@ -136,7 +119,7 @@ facts["discarded"] = [now()["kind"], Path(out + ".partial").exists()]
 bpy.context.scene.id3d.text = ""
 out = engine.claim_name(preferences.heads_folder(bpy.context).resolve(), "head")
 job.follow(job.start(bpy.context, job_notes.Request(str(out), (PHOTO,), "FAIL"), resume=False))
-follow()
+follow(job)
 facts["failed"] = now() | {"log": job.last.log.read_text().strip().splitlines()[-1]}
 facts["left_behind"] = [path.name for path in out.parent.glob("head-*.partial")]
 
@@ -165,11 +148,11 @@ facts["edit_mode"] = now() | {"mode": bpy.context.mode}
 bpy.ops.object.mode_set(mode="OBJECT")
 facts["dismiss"] = [attempt(operators.dismiss), now()["kind"]]
 start("LIVE")
-follow(lambda: job.current.previews == 3)
+follow(job, lambda: job.current.previews == 3)
 surface = Path(job.current.request.out + ".partial", "surface.safetensors")
 operators.cancel()
 operators.cancel()  # at once
-follow()
+follow(job)
 # A script has no undo: an undo step would bring the preview back and then call this.
 live_head.show(bpy.context.scene, live_head.read_safetensors(surface)[0])
 facts["brought_back"] = now()["preview"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -68,12 +69,21 @@ def activate(thing: bpy.types.Object | None) -> None:
     bpy.context.view_layer.objects.active = thing
 
 
-def attempt(action, **arguments) -> str:
+def attempt(action, *arguments, **options) -> str:
     """What an operator answers, or the text that a script sees when it fails."""
     try:
-        return sorted(action(**arguments))[0]
+        return sorted(action(*arguments, **options))[0]
     except RuntimeError as error:
         return str(error).strip()
+
+
+def follow(job: ModuleType, until=lambda: False, limit_s: float = 20.0) -> float:
+    """Tick the add-on's module `job` until its job ends or `until`; returns the seconds that it took."""
+    began = time.monotonic()
+    while job.tick() is not None and not until():
+        assert time.monotonic() - began < limit_s, job.current.line
+        time.sleep(0.02)
+    return round(time.monotonic() - began, 2)
 
 
 def curves(keys: bpy.types.Key) -> dict[str, bpy.types.FCurve]:
