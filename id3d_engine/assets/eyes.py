@@ -13,7 +13,7 @@ from .noise import fbm
 from .texels import Float, Texels, mixed, smoothstep
 
 # Share of the eye opening's width that the iris takes (people: 11.7 mm of about 30 mm).
-IRIS_OF_OPENING = 0.455
+IRIS_OF_OPENING = 0.44
 PUPIL_OF_IRIS = 0.38
 
 # Light irises from blue over grey and green to hazel, and the brown that melanin adds; sRGB.
@@ -83,7 +83,7 @@ def paint_eyes(eyes: EyeTexels, texel_m: float, appearance: AppearanceParameters
     polar = np.concatenate([eyes.around, r[:, None]], axis=1)
 
     age = appearance.wrinkles
-    white = np.array([0.80, 0.775, 0.755], np.float32) - np.array([0.02, 0.045, 0.09], np.float32) * age
+    white = np.array([0.69, 0.665, 0.645], np.float32) - np.array([0.02, 0.045, 0.09], np.float32) * age
     white = white - 0.05 * appearance.melanin * np.array([0.6, 0.9, 1.3], np.float32)
     colour = np.repeat(white[None], len(r), axis=0).astype(np.float32)
     veins = np.clip(fbm(polar, (9.0, 9.0, 0.7), seed, octaves=3) - 0.12, 0, 1) * smoothstep(1.2, 2.4, r)

@@ -50,7 +50,7 @@ def test_who_is_as_wished_stays(template):
     asset = next(
         a
         for a in (sample_asset(template, s) for s in range(99))
-        if a.attributes["gender"] > 0.9 and 70 < a.attributes["age"] < 80
+        if a.attributes["gender"] > 0.9 and 76 < a.attributes["age"] < 84
     )
     skin, look = grant(read_wishes("an old man"), asset.skin, asset.appearance, template)
     assert np.array_equal(skin, asset.skin) and look == asset.appearance
