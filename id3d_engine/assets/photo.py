@@ -94,15 +94,19 @@ class _Draw:
 def head_material(asset: HeadAsset, template: HeadTemplate) -> tuple[Tensor, Tensor, Tensor]:
     """Albedo (3, T, T), roughness and specular (2, T, T), occlusion (V + B, 1); kept for the next photo."""
     textures = author_textures(template, asset.appearance, TEXTURE_SIZE)
-    colour = textures.albedo_srgb
-    if asset.scanned is not None:
-        colour = colour + asset.scanned[..., 3:] * (asset.scanned[..., :3] - colour)
-    albedo = torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1)))
+    albedo = as_scanned(asset, textures.albedo_srgb)
     maps = torch.from_numpy(np.stack([textures.roughness, textures.specular]))
     figure = bust(template)
     vertices = torch.from_numpy(dress(figure, asset.neutral, asset.skin))
     occlusion = ambient_occlusion(vertices, figure.triangles, directions=40, size=128)
     return albedo, maps, occlusion
+
+
+def as_scanned(asset: HeadAsset, painted: NDArray[np.float32]) -> Tensor:
+    """(3, T, T): a (T, T, 3) painted sRGB albedo, and the scan's where there is one."""
+    if asset.scanned is not None:
+        painted = painted + asset.scanned[..., 3:] * (asset.scanned[..., :3] - painted)
+    return torch.from_numpy(np.ascontiguousarray(painted.transpose(2, 0, 1)))
 
 
 def _turned(vertices: Tensor, draw: _Draw) -> Tensor:

@@ -87,7 +87,9 @@ def _brows(template: HeadTemplate, points: Array) -> Array:
     """(N,) metres that the brows, and what they lie on, go up (so down) at (N, 3) points of the mean head."""
     mark, height = _marks(template), points[:, 2]
     ridge = template.vertices[template.regions["eyeballs"] > 0.5, 2].mean() + 0.024
-    lowered = _step(mark["left_upper_lid"][2] + 0.001, ridge, height) * _step(ridge + 0.050, ridge + 0.004, height)
+    lowered = _step(mark["left_upper_lid"][2] + 0.001, ridge, height) * _step(
+        ridge + 0.050, ridge + 0.004, height
+    )
     # Between the brows less, or the nose's root would overhang.
     lowered *= 0.6 + 0.4 * _step(0.004, 0.016, np.abs(points[:, 0]))
     return -BROWS_DOWN * lowered * _front(template, 0.030, 0.004)

@@ -34,8 +34,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...assets.asset import HeadAsset
-from ...assets.photo import head_material, photo_like
+from ...assets.hair import hair_offsets
+from ...assets.photo import TEXTURE_SIZE, as_scanned, head_material, photo_like
 from ...assets.sampler import random_mixture, sample_asset
+from ...assets.skin import author_textures
 from ...errors import InputError
 from ...expressions import EXPRESSIONS, NEUTRAL
 from ...identity.encoders import Encoder, load_encoder
@@ -194,7 +196,7 @@ def render_subject(
     embeddings, measures = photographed(asset, template, encoder, job, config.photos)
     if not len(embeddings):
         return
-    albedo, _, _ = head_material(asset, template)
+    looks = _worn(asset, template)
     target = None
     if asset.shape is not None:
         numbers = np.concatenate([asset.shape, asset.appearance.to_vector()]).astype(float)
@@ -207,7 +209,7 @@ def render_subject(
         pick = int(torch.randint(-4, len(EXPRESSIONS), (), generator=generator))
         expression = EXPRESSIONS[pick] if pick >= 0 else NEUTRAL
         strength = 0.6 + 0.4 * float(torch.rand((), generator=generator))
-        vertices = asset.neutral
+        vertices, albedo = looks[view % len(looks)]
         if expression is not NEUTRAL:
             vertices = vertices + asset.expression(expression.name, strength)
         normals, albedo_view = render_normals_and_albedo(
@@ -234,6 +236,17 @@ def render_subject(
                 "json": json.dumps(record).encode(),
             },
         )
+
+
+def _worn(asset: HeadAsset, template: HeadTemplate) -> list[tuple[NDArray[np.float32], torch.Tensor]]:
+    """(V, 3) vertices and (3, T, T) albedo: with all hair on the surface, as dmtet sculpts it, and with a
+    cap that strands are put on; a scan as it is."""
+    looks = [(asset.neutral, head_material(asset, template)[0])]
+    if asset.scanned is None:
+        cap = asset.skin + hair_offsets(template, asset.skin, asset.appearance, hanging=False)
+        painted = author_textures(template, asset.appearance, TEXTURE_SIZE, hanging=False)
+        looks.append((cap, as_scanned(asset, painted.albedo_srgb)))
+    return looks
 
 
 def photographed(

@@ -200,6 +200,19 @@ def test_half_of_the_people_smile_for_the_photograph() -> None:
     assert 0.25 < (np.array(alike) > 0.8).mean() < 0.6
 
 
+def test_a_head_is_shown_with_long_hair_and_with_the_cap_that_strands_are_put_on() -> None:
+    template = load_template()
+    heads = (sample_asset(template, seed) for seed in range(99))
+    (long, painted), (cap, bare) = dataset._worn(
+        next(a for a in heads if a.appearance.style == "long"), template
+    )
+    raised = np.linalg.norm(long - cap, axis=1)
+    assert raised.max() > 0.02 and (raised < 1e-6).mean() > 0.5
+    face = template.regions["face"] > 0.5
+    assert np.median(raised[face]) == 0
+    assert 0.01 < (painted - bare).abs().mean() < 0.2
+
+
 class Blind:
     dimensions = 128
 
