@@ -26,6 +26,7 @@ STARTER_PARTS = (
     "prior/start.safetensors",
     "prior/measured.safetensors",
     "face_mesh.safetensors",
+    "silhouette.safetensors",
 )
 _GIB = 1 << 30
 _NEEDED_DISK_GIB, _NEEDED_MEMORY_GIB = 1.0, 4.0

@@ -33,7 +33,8 @@ LAYERS = {
     "blender_scene": set(),
     "export": {"head", "blender_scene"},
 }
-TOOLS = {"assets/build_template.py", "identity/build_face_mesh.py"}  # run once by hand; they may look up
+# Run once by hand; they may look up.
+TOOLS = {"assets/build_template.py", "identity/build_face_mesh.py", "identity/build_silhouette.py"}
 BLENDER_ONLY = {"bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "blf"}
 
 

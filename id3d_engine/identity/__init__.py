@@ -8,6 +8,7 @@
     face_mesh.py        468 points of a face
     measures.py         its proportions, by these points
     colours.py          its skin's and hair's colours, by these points
+    silhouette.py       how its hair stands off the head, by these points and the person's outline
     identify.py         several photos to one identity
     identity.py         the identity and its `.id` file
 

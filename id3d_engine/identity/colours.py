@@ -29,9 +29,9 @@ Array = NDArray[np.float64]
 
 # Points of the face mesh: its outline from the forehead's top clockwise, cheeks and forehead, and the places
 # that say where up is and how far the head is turned.
-_OUTLINE = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
+OUTLINE = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
             148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
-_SKIN = (50, 101, 118, 117, 123, 147, 187, 205, 36, 280, 330, 347, 346, 352, 376, 411, 425, 266, 151, 9, 108,
+SKIN = (50, 101, 118, 117, 123, 147, 187, 205, 36, 280, 330, 347, 346, 352, 376, 411, 425, 266, 151, 9, 108,
          337, 69, 299, 4, 5, 195, 142, 371, 100, 329, 121, 350, 207, 427, 216, 436, 104, 333, 66,
          296)  # fmt: skip
 _TOP, _CHIN, _RIGHT, _LEFT = 10, 152, 234, 454
@@ -120,7 +120,7 @@ class _Crop:
         there = where @ square.turn.T + square.corner
         pictured = ((there >= 1) & (there < np.array([image.shape[1], image.shape[0]]) - 1)).all(axis=-1)
         outline = Image.new("1", (_SIDE, _SIDE))
-        ImageDraw.Draw(outline).polygon([tuple(point) for point in inside[list(_OUTLINE)]], fill=1)
+        ImageDraw.Draw(outline).polygon([tuple(point) for point in inside[list(OUTLINE)]], fill=1)
         face = np.asarray(outline)
         outside = (distance_transform_edt(~face) - distance_transform_edt(face)) * (_HEIGHTS / _SIDE)
         rightwards = np.arctan2(places[_RIGHT, 2] - places[_LEFT, 2], places[_LEFT, 0] - places[_RIGHT, 0])
@@ -133,7 +133,7 @@ class _Crop:
 
     def skin(self) -> tuple[Array, tuple[Array, Array]]:
         """The lit skin's (3,) linear RGB, and mean and covariance of skin's logarithms over it."""
-        x, y = np.clip(self.points[list(_SKIN)].astype(int), 0, _SIDE - 1).T
+        x, y = np.clip(self.points[list(SKIN)].astype(int), 0, _SIDE - 1).T
         pixels = self.light[y, x]
         order = np.argsort(pixels @ _WEIGHTS)
         lit = pixels[order[len(order) // 4 : len(order) * 9 // 10]]

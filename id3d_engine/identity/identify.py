@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .colours import colours, together
+from . import colours, silhouette
 from .encoders import Encoder, load_encoder
 from .face_mesh import face_points
 from .faces import Face, choose_face
@@ -56,12 +56,12 @@ def identify(
 
 
 def identity_of(image: NDArray[np.uint8], face: Face, encoder: Encoder) -> Identity:
-    """What one face of one (H, W, 3) uint8 RGB photo says; measures and colours only if it surely is one."""
+    """What one face of one (H, W, 3) uint8 RGB photo says; only the embedding if it hardly is one."""
     embedding, found = encoder.embed_face(image, face), face_points(image, face)
     if found.presence < SURELY:
         return Identity(embedding, encoder.name)
-    seen = proportions(found.points), colours(image, found.points)
-    return Identity(embedding, encoder.name, 1, *seen)
+    seen = [read(image, found.points) for read in (colours.colours, silhouette.silhouette)]
+    return Identity(embedding, encoder.name, 1, proportions(found.points), *seen)
 
 
 def average(photos: Sequence[Identity], encoder: Encoder) -> Identity:
@@ -72,8 +72,14 @@ def average(photos: Sequence[Identity], encoder: Encoder) -> Identity:
     measured = [photo.measures for photo in photos if photo.measures is not None]
     measures = np.mean(measured, axis=0, dtype=np.float64).astype(np.float32) if measured else None
     coloured = [photo.colours for photo in photos if photo.colours is not None]
+    outlined = [photo.silhouette for photo in photos if photo.silhouette is not None]
     return Identity(
-        mean.astype(np.float32), encoder.name, len(photos), measures, together(coloured) if coloured else None
+        mean.astype(np.float32),
+        encoder.name,
+        len(photos),
+        measures,
+        colours.together(coloured) if coloured else None,
+        silhouette.together(outlined) if outlined else None,
     )
 
 

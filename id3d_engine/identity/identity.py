@@ -1,4 +1,4 @@
-"""One person's identity: embedding, measures and colours of the face, and nothing of the photos themselves.
+"""One person's identity: embedding, measures, colours and silhouette, and nothing of the photos themselves.
 
 All of these are personal data, and kept and sent as such.
 """
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 
 _SCHEMA = 1
+_LATER = ("measures", "colours", "silhouette")  # what older files lack, in the order it came
 _LARGEST_FILE = 1 << 20  # an identity file is some kilobytes; do not read a model by mistake
 
 
@@ -31,6 +32,8 @@ class Identity:
         measures: (M,) float32, the face's proportions (see `measures`), or None: then all that
             is known of the person is the embedding.
         colours: (len(colours.NAMES),) float32, what colour skin and hair have (see `colours`), or None.
+        silhouette: (len(silhouette.NAMES),) float32, how the hair stands off the head (see `silhouette`;
+            not a number where no photo shows it), or None.
     """
 
     embedding: NDArray[np.float32]
@@ -38,6 +41,7 @@ class Identity:
     sources: int = 1
     measures: NDArray[np.float32] | None = None
     colours: NDArray[np.float32] | None = None
+    silhouette: NDArray[np.float32] | None = None
 
     def sha256(self) -> str:
         """Of the encoder's name and what is known, as little-endian float32 bytes."""
@@ -46,7 +50,7 @@ class Identity:
 
     def _tensors(self) -> dict[str, NDArray[np.float32]]:
         """What is known, in the order of the fields."""
-        parts = {"embedding": self.embedding, "measures": self.measures, "colours": self.colours}
+        parts = {name: getattr(self, name) for name in ("embedding", *_LATER)}
         return {
             name: np.ascontiguousarray(part, np.float32) for name, part in parts.items() if part is not None
         }
@@ -95,16 +99,16 @@ class Identity:
         try:
             with safe_open(path, framework="np") as file:
                 facts = json.loads((file.metadata() or {})["identity"])
-                # Older files have the embedding alone, or no colours.
-                later = {"measures", "colours"} & set(file.keys())
+                later = set(_LATER) & set(file.keys())
                 tensors = {name: file.get_tensor(name) for name in ("embedding", *later)}
             encoder, sources, schema = str(facts["encoder"]), int(facts["sources"]), int(facts["schema"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise broken from error
         if schema > _SCHEMA:
             raise InputError(f"{path} was written by a newer version of ID3D: update this one to read it")
-        for numbers in tensors.values():
-            if numbers.ndim != 1 or numbers.dtype != np.float32 or not np.isfinite(numbers).all():
+        for name, numbers in tensors.items():
+            known = numbers[~np.isnan(numbers)] if name == "silhouette" else numbers
+            if numbers.ndim != 1 or numbers.dtype != np.float32 or not np.isfinite(known).all():
                 raise broken
         return cls(encoder=encoder, sources=sources, **tensors)
 

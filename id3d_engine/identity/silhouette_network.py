@@ -1,7 +1,7 @@
 """Where the person is in a photograph, hair and all, by MediaPipe's Selfie Segmentation network.
 
-Google releases the weights under Apache-2.0; `build_silhouette.py` makes the file that ships. The network is a
-MobileNetV3 (Howard et al. 2019, arXiv:1905.02244) with a decoder whose skips are gated.
+Google releases the weights under Apache-2.0; `build_silhouette.py` makes the file that ships. The network is
+a MobileNetV3 (Howard et al. 2019, arXiv:1905.02244) with a decoder whose skips are gated.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from ..assets.hair import hair_offsets
 from ..errors import InputError
 from ..identity import Identity
 from ..template import HeadTemplate
+from .hairdo import with_silhouette
 from .reading import Reading
 from .seen import with_colours
 
@@ -328,9 +329,11 @@ def start_of(folder: Path, person: Identity, template: HeadTemplate) -> HeadStar
     plain, measured = load_start(folder), load_start(folder, measured=True)
     if plain is None:
         return average_start(template)
-    look = plain.look(person.embedding)
-    if person.colours is not None:
+    shape, look = plain.shape(person.embedding), plain.look(person.embedding)
+    if person.measures is not None and measured is not None:
+        shape = measured.shape(np.concatenate([person.embedding, person.measures]))
+    if person.silhouette is not None:
+        look = with_silhouette(look, person.silhouette, template.given_attributes.attributes(shape[None])[0])
+    if person.colours is not None:  # after the style: who is bald has no hair's colour
         look = with_colours(look, person.colours)
-    if person.measures is None or measured is None:
-        return start_head(template, plain.shape(person.embedding), look)
-    return start_head(template, measured.shape(np.concatenate([person.embedding, person.measures])), look)
+    return start_head(template, shape, look)

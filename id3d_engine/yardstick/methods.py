@@ -95,7 +95,7 @@ class Methods:
             "nearest": lambda person: self._nearest(person.embedding),
             "ridge": lambda person: self._ridge.head(person.embedding, self.template),
             "embedding": lambda person: start_of(
-                self._home, replace(person, measures=None, colours=None), self.template
+                self._home, Identity(person.embedding, person.encoder), self.template
             ),
             "start": lambda person: start_of(self._home, person, self.template),
             "several": lambda person: start_of(self._home, person, self.template),

@@ -25,6 +25,9 @@ def test_the_same_person_stays_close_and_photos_are_averaged(versions, dlib_enco
     np.testing.assert_allclose(together.embedding, np.mean([s.embedding for s in singles], axis=0), atol=1e-6)
     assert max(distance(singles[0], single) for single in singles) < 0.35
     np.testing.assert_allclose(together.measures, np.mean([s.measures for s in singles], axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        together.silhouette, np.nanmedian([s.silhouette for s in singles], axis=0), atol=1e-6
+    )
     # One photo is darker, which is the skin's business and not the hair's.
     assert np.ptp([s.colours[0] for s in singles]) > 0.5
     assert np.ptp([s.colours[3] for s in singles]) < 0.5

@@ -47,6 +47,18 @@ def test_colours_are_kept_and_count(identity, tmp_path):
     assert older.colours is None and older.measures is not None
 
 
+def test_a_silhouette_is_kept_with_what_it_does_not_know(identity, tmp_path):
+    silhouette = np.array([np.nan, 1.1, 0.2, 0.0, 0.4], np.float32)
+    known = replace(identity, measures=np.ones(30, np.float32), silhouette=silhouette)
+    again = Identity.load(known.save(tmp_path / "me.id"))
+    np.testing.assert_array_equal(again.silhouette, silhouette)
+    assert again.sha256() == known.sha256() != replace(known, silhouette=None).sha256()
+    assert Identity.load(identity.save(tmp_path / "older.id")).silhouette is None
+    endless = replace(known, silhouette=np.full(5, np.inf, np.float32))
+    with pytest.raises(InputError, match="damaged"):
+        Identity.load(endless.save(tmp_path / "broken.id"))
+
+
 def test_an_identity_without_colours_has_the_sha256_it_always_had():
     """A checkpoint names its identity by it."""
     numbers = np.arange(6, dtype="<f4")

@@ -1,0 +1,232 @@
+"""How hair stands off the head in a photograph, in numbers.
+
+A network (`silhouette_network.py`) cuts the person out, hair and all; the points of the face say how the head
+is turned and how large it is. Above the face the outline is compared with a bald skull's. Beside the face,
+short hair shows what is behind, and long hair fills the place: what is neither background nor skin there, is
+hair, as far down as shoulders begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.ndimage import distance_transform_edt
+
+from ..render.color import srgb_to_linear
+from .colours import OUTLINE, SKIN, split
+from .face_mesh import Square, load_face_mesh
+from .silhouette_network import SIDE, person_in
+
+NAMES = ("above", "aside", "ears", "cheeks", "jaw")
+"""`above` and `aside` are the outline's distance from the skull's middle over a bald one's: 30 to 50 degrees
+off the vertical, and 80 to 90. The others are shares, 0 to 1, of a place beside the face: `ears` and `jaw` of
+what is person and not skin on the side that has more, `cheeks` of what is person on the side that has less.
+Not a number: the picture ends before."""
+
+Array = NDArray[np.float64]
+
+# Lengths are in units of the mean face (its points' root mean square radius, some 6 cm); on it, x is to the
+# right in the picture, y down, z away from the camera.
+_LOOKED_AT = 3.0  # from the face's middle, of the picture that the network is shown
+_PIXELS, _ACROSS = 160, 7.0  # of the upright square that is measured
+_MIDDLE = np.array([0.0, -1.0, 0.6])
+# A bald skull: the ellipsoid whose outline is nearest to that of bald renders, to some 3 %.
+_SKULL, _RADII = np.array([0.0, -1.08, 1.26]), np.array([1.57, 1.95, 1.59])
+_ABOVE, _ASIDE = (-50, -40, -30, 30, 40, 50), (-90, -80, 80, 90)  # degrees from up
+_FIRST, _LAST, _STEP = 0.5, 2.2, 0.03  # radii of the skull; a unit
+_AXIS = np.array([0.0, 0.0, 0.9])  # the neck's
+
+# What is as near to the cheeks' and forehead's colours as this, in standard deviations, may be skin; they
+# vary so much at least, in the logarithms of light, red over green and green over blue.
+_SKIN_TO, _VARIES = 3.0, np.diag(np.array([0.2, 0.07, 0.09]) ** 2)
+_PLAIN = (0.9, 0.5, 0.6)  # farther from the median, a point of the face shows no skin
+_DARK = 0.0015  # a floor of linear light
+_FEW = 8  # pixels, points
+
+
+def silhouette(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(len(NAMES),) numbers of one head in an (H, W, 3) uint8 RGB photograph, the face's points (468, 3)."""
+    pose = _Pose.of(points)
+    return measured(image, points, _person(image, pose.places(_MIDDLE), pose.unit))
+
+
+def together(photos: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """One person's numbers from those of several photographs: medians of what they show."""
+    rows = np.stack(photos)
+    found = [
+        np.median(column[np.isfinite(column)]) if np.isfinite(column).any() else np.nan for column in rows.T
+    ]
+    return np.array(found, np.float32)
+
+
+def measured(
+    image: NDArray[np.uint8], points: NDArray[np.floating], person: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """As `silhouette`, from an (H, W) mask that is known; not a number where nobody has looked."""
+    view = _View.of(image, points, person)
+    ears = view.shares(view.beside((-0.3, 0.5), across=(0.9, 2.1)), view.hair, of_place=0.25)
+    cheeks = view.shares(view.beside((0.1, 0.7), outside=(0.06, 0.4)), view.there, of_place=0.4)
+    jaw = view.shares(view.beside((0.7, 1.3), outside=(0.06, 0.4)), view.hair, of_place=0.4)
+    rays = [np.mean(found) if len(found) > 1 else np.nan for found in map(view.rays, (_ABOVE, _ASIDE))]
+    sides = [max(ears, default=np.nan), min(cheeks, default=np.nan), max(jaw, default=np.nan)]
+    return np.array([*rays, *sides], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pose:
+    """Where the mean face lies in a photograph: a place (3,) at `place @ turn + middle`, as if the
+    camera were far away."""
+
+    turn: Array
+    middle: Array
+
+    @classmethod
+    def of(cls, points: NDArray[np.floating]) -> _Pose:
+        """Least squares (Umeyama 1991)."""
+        mean, own = load_face_mesh().mean, np.asarray(points, np.float64)
+        u, s, vt = np.linalg.svd(mean.T @ (own - own.mean(axis=0)))
+        kept = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+        return cls((u * kept) @ vt * (float(s @ kept) / float((mean**2).sum())), own.mean(axis=0))
+
+    @property
+    def unit(self) -> float:
+        """In pixels."""
+        return float(np.linalg.norm(self.turn) / np.sqrt(3))
+
+    def places(self, where: Array) -> Array:
+        """(2,) pixels."""
+        place: Array = (where @ self.turn + self.middle)[:2]
+        return place
+
+
+def _person(image: NDArray[np.uint8], middle: Array, unit: float) -> NDArray[np.float32]:
+    """(H, W) probability of the person; not a number where nobody has looked."""
+    size = np.array([image.shape[1], image.shape[0]])
+    left, top = np.clip(np.floor(middle - _LOOKED_AT * unit), 0, size - 1).astype(int)
+    right, bottom = np.clip(np.ceil(middle + _LOOKED_AT * unit), (left + 1, top + 1), size).astype(int)
+    part = Image.fromarray(image[top:bottom, left:right]).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    found = person_in(torch.from_numpy(np.array(part)).permute(2, 0, 1)[None].float() / 255)[0].numpy()
+    person = np.full(image.shape[:2], np.nan, np.float32)
+    size_there = (int(right - left), int(bottom - top))
+    person[top:bottom, left:right] = Image.fromarray(found).resize(size_there, Image.Resampling.BILINEAR)
+    return person
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """The head upright in a square.
+
+    Attributes:
+        there: (S, S) 1 for the person and 0 for what is behind.
+        hair: (S, S) 1 for the person where it is not skin.
+        pictured: (S, S) whether that is known.
+        outside: (S, S) distance from the face's outline, 0 within.
+        across, down: (S, S) how far a pixel is from the head's axis, to the right, and where along it.
+        skull: (2,) the skull's middle from the square's.
+        ellipse: (2, 2) inverse square of the skull's outline.
+    """
+
+    there: NDArray[np.bool_]
+    hair: NDArray[np.bool_]
+    pictured: NDArray[np.bool_]
+    outside: Array
+    across: Array
+    down: Array
+    skull: Array
+    ellipse: Array
+
+    @classmethod
+    def of(
+        cls, image: NDArray[np.uint8], points: NDArray[np.floating], person: NDArray[np.floating]
+    ) -> _View:
+        pose = _Pose.of(points)
+        up = -pose.turn[1, :2]
+        angle = float(np.arctan2(up[0], -up[1]))
+        square = Square(pose.places(_MIDDLE), _ACROSS * pose.unit, angle, _PIXELS)
+        back = np.linalg.inv(square.turn).T * (_ACROSS / _PIXELS)  # from pixels of the photograph to units
+        grid = (np.arange(_PIXELS) + 0.5) * (_ACROSS / _PIXELS) - _ACROSS / 2
+        x, y = np.meshgrid(grid, grid)
+        pixel = (np.stack([x, y], axis=-1) @ np.linalg.inv(back) + square.middle).astype(int)
+        inside = ((pixel >= 1) & (pixel < np.array([image.shape[1], image.shape[0]]) - 1)).all(axis=-1)
+        column, row = np.moveaxis(np.where(inside[..., None], pixel, 0), -1, 0)
+        share = np.where(inside, person[row, column], np.nan)
+        there = np.nan_to_num(share) > 0.5
+        light = srgb_to_linear(square.cut(image)[0]).permute(1, 2, 0).double().numpy()
+        face = (points[:, :2] - square.middle) @ back
+        mask = Image.new("1", (_PIXELS, _PIXELS))
+        drawn = (face[list(OUTLINE)] / _ACROSS + 0.5) * _PIXELS
+        ImageDraw.Draw(mask).polygon([tuple(point) for point in drawn], fill=1)
+        outside = distance_transform_edt(~np.asarray(mask)) * (_ACROSS / _PIXELS)
+        turn = pose.turn[:, :2] @ back
+        axis, along = (pose.places(_AXIS) - square.middle) @ back, turn[1]
+        down = (y - axis[1]) / along[1]
+        return cls(
+            there=there,
+            hair=there & ~_like_skin(light, face),
+            pictured=np.isfinite(share),
+            outside=outside,
+            across=x - axis[0] - down * along[0],
+            down=down,
+            skull=(pose.places(_SKULL) - square.middle) @ back,
+            ellipse=np.linalg.inv((turn.T * _RADII**2) @ turn),
+        )
+
+    def rays(self, degrees: Sequence[float]) -> list[float]:
+        """How far the person reaches from the skull's middle, over the skull; rays that leave the picture
+        before are left out."""
+        found = []
+        for angle in np.radians(degrees):
+            towards = np.array([np.sin(angle), -np.cos(angle)])
+            bald = 1 / float(np.sqrt(towards @ self.ellipse @ towards))
+            far = np.arange(_FIRST * bald, _LAST * bald, _STEP)
+            place = ((self.skull + far[:, None] * towards) / _ACROSS + 0.5) * _PIXELS
+            within = ((place >= 0) & (place < _PIXELS)).all(axis=1)
+            column, row = np.where(within[:, None], place, 0).astype(int).T
+            beyond = np.flatnonzero(within & self.pictured[row, column] & ~self.there[row, column])
+            unknown = np.flatnonzero(~(within & self.pictured[row, column]))
+            end = beyond[0] if len(beyond) else len(far) - 1
+            if not len(unknown) or end < unknown[0]:
+                found.append(float(far[end] / bald))
+        return found
+
+    def beside(
+        self,
+        down: tuple[float, float],
+        *,
+        across: tuple[float, float] = (0.0, np.inf),
+        outside: tuple[float, float] = (0.0, np.inf),
+    ) -> list[NDArray[np.bool_]]:
+        """(S, S) places at some height beside the face, to its left and right in the picture."""
+        level = (self.down > down[0]) & (self.down < down[1])
+        level &= (self.outside > outside[0]) & (self.outside < outside[1])
+        sides = [side * self.across for side in (-1, 1)]
+        return [level & (away > across[0]) & (away < across[1]) for away in sides]
+
+    def shares(
+        self, places: list[NDArray[np.bool_]], of: NDArray[np.bool_], *, of_place: float
+    ) -> list[float]:
+        """Of the places that are pictured, `of_place` of each at least."""
+        seen = [(place, place & self.pictured) for place in places]
+        return [
+            float(of[known].mean())
+            for place, known in seen
+            if known.sum() >= max(_FEW, of_place * place.sum())
+        ]
+
+
+def _like_skin(light: Array, face: Array) -> NDArray[np.bool_]:
+    """(S, S) whether a pixel may be skin of that face, (468, 2) points in units from the middle."""
+    logs = split(np.log(np.maximum(light, _DARK)))
+    column, row = np.clip((face[list(SKIN)] / _ACROSS + 0.5) * _PIXELS, 0, _PIXELS - 1).astype(int).T
+    skin = logs[row, column]
+    middle = np.median(skin, axis=0)
+    skin = skin[(np.abs(skin - middle) < _PLAIN).all(axis=1)]
+    varies = np.cov(skin.T, bias=True) + _VARIES if len(skin) >= _FEW else 4 * _VARIES
+    off = logs - middle
+    alike: NDArray[np.bool_] = np.einsum("...i,ij,...j", off, np.linalg.inv(varies), off) < _SKIN_TO**2
+    return alike
