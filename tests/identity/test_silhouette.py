@@ -31,8 +31,8 @@ def test_the_network_is_mediapipes(portrait_image) -> None:
 def drawn(
     *, hair: float = 0.0, curtains: bool = False, shoulders: float = 2.3, turn: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Photograph, points and mask of the mean face, its skull larger by `hair`, on a skin-coloured neck; `curtains`
-    hang beside the face; turned by `turn` degrees about the vertical."""
+    """Photograph, points and mask of the mean face, its skull larger by `hair`; neck and face are skin, and
+    `curtains` hang beside them; turned by `turn` degrees about the vertical."""
     angle = np.radians(turn)
     about_y = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
     middle = np.array([SIZE / 2, SIZE / 2 + 60, 0])
