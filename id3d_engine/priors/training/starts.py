@@ -99,8 +99,9 @@ def _fit(
     moved = (template.basis * face).reshape(len(template.basis), -1)
     subject = people.subject
     if photos is not None and of_photos is not None:
-        by = people.gap(rows, photos, of_photos).at(attributes_of(people.records))
-        rows, subject = np.concatenate([rows, rows + by[subject]]), np.concatenate([subject, subject])
+        who = attributes_of(people.records)[subject]
+        shown = people.gap(rows, photos, of_photos).photographed(rows, who)
+        rows, subject = np.concatenate([rows, shown]), np.concatenate([subject, subject])
     targets = np.array([record["target"] for record in people.records])
     if shape_alone:
         targets = targets[:, : len(moved)]

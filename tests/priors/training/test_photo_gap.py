@@ -10,7 +10,14 @@ import pytest
 from id3d_engine.errors import InputError
 from id3d_engine.identity.dlib_encoder import DlibEncoder
 from id3d_engine.identity.measures import LENGTH
-from id3d_engine.priors.training.photo_gap import COLUMNS, FEWEST, photo_gap, read_photos, with_photo_gap
+from id3d_engine.priors.training.photo_gap import (
+    COLUMNS,
+    FEWEST,
+    SPREAD,
+    photo_gap,
+    read_photos,
+    with_photo_gap,
+)
 
 PORTRAIT = Path(__file__).parents[3] / "examples" / "portrait.jpg"
 SIZE = 16
@@ -53,7 +60,10 @@ def test_every_embedding_is_seen_as_render_and_as_photograph() -> None:
     gap = photo_gap(rng.normal(size=(20, SIZE)), who, renders[:, 0], who)
     both = with_photo_gap(renders, records, gap)
     np.testing.assert_array_equal(both[:, :2], renders)
-    np.testing.assert_allclose(both[:, 2:], renders + gap.at(who)[:, None], atol=1e-5)
+    moved, mean = both[:, 2:].mean(0), renders.mean(0)
+    np.testing.assert_allclose(moved.mean(0) - mean.mean(0), gap.at(who).mean(0), atol=0.2)
+    apart = (both[:, 3] - both[:, 2]) / (renders[:, 1] - renders[:, 0])
+    np.testing.assert_allclose(apart, SPREAD, rtol=1e-3)
     with pytest.raises(InputError, match="train without --photos"):
         with_photo_gap(renders, [{"subject": 0}] * 20, gap)
 
