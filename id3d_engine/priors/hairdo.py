@@ -55,8 +55,8 @@ _ANYTHING, _COUNTS = 0.35, 0.7
 
 _CHOSEN = 2.0  # the sampler's logit of the style that is worn; a regressed one is this times a probability
 _LEAST = 0.02  # of a probability that is regressed
-# The sampler draws what grows; of what grows in curls, half is combed or cut otherwise for a photograph.
-_CURLS = 0.5
+# The sampler draws what grows; of what grows in curls, two in three are combed or cut otherwise.
+_CURLS = 0.35
 _DRAWS = 256  # people that are asked what they wear
 _DOUBTS = {"gender": 0.2, "age": 6.0}  # standard deviations of what is read from a shape
 

@@ -92,9 +92,9 @@ def test_normals_agree_with_the_renderers_bump_mapping(template, atlas):
     skin = atlas.texel.numpy()[atlas.part == SKIN]
     a, b = ours.reshape(-1, 3)[skin] - (0.5, 0.5, 1), theirs.reshape(-1, 3)[skin] - (0.5, 0.5, 1)
     for channel in (0, 1):
-        assert np.corrcoef(a[:, channel], b[:, channel])[0, 1] > 0.95
+        assert np.corrcoef(a[:, channel], b[:, channel])[0, 1] > 0.94
         # Spreads, not a fitted slope: that would be flattened by what little differs.
-        assert a[:, channel].std() / b[:, channel].std() == pytest.approx(1.0, abs=0.06)
+        assert a[:, channel].std() / b[:, channel].std() == pytest.approx(1.0, abs=0.08)
 
 
 def test_green_points_up_the_texture(template, atlas):

@@ -71,7 +71,7 @@ def test_another_person_is_recovered_from_the_bare_surface(template, start, othe
     # Corresponding vertices too: features are where they belong, not just somewhere on the surface.
     for region in ("lips", "brows", "face"):
         weights = template.regions[region]
-        assert vertex_error(wrapped, other, weights) < 0.6 * vertex_error(start, other, weights)
+        assert vertex_error(wrapped, other, weights) < 0.75 * vertex_error(start, other, weights)
 
 
 def test_noise_on_the_surface_does_not_become_ripples(template, start, other, wrapped):

@@ -60,7 +60,7 @@ def test_keys_move_what_the_template_moves(raw):
     for place, name in ((chin, "jawOpen"), (nose, "jawOpen"), (chin, "jawLeft")):
         near = np.linalg.norm(found.vertices - place, axis=1).argmin()
         there = np.linalg.norm(template.vertices - found.vertices[near], axis=1).argmin()
-        assert np.linalg.norm(found.offsets[name][near] - template.arkit[name][there]) < 3e-3, name
+        assert np.linalg.norm(found.offsets[name][near] - template.arkit[name][there]) < 6e-3, name
     right = found.vertices[:, 0] < -0.02
     assert np.abs(found.offsets["mouthSmileLeft"][right]).max() < 1e-3
 
