@@ -45,6 +45,7 @@ def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: i
     mean = neutral.mean(axis=0, dtype=np.float64).astype(np.float32)
     vertices = symmetric(mean, find_mirror(mean))
     regions = find_regions(heads, vertices)
+    # MakeHuman's own mean head; the space of shapes is found when heads have people's proportions.
     tensors = {
         "vertices": vertices,
         "faces": heads.faces.astype(np.int32),

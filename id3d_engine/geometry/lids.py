@@ -64,7 +64,7 @@ def _meet(
         return offsets
     stiffness = fading(head, template.triangles, REACH_M)
     moving = (np.linalg.norm(unit, axis=1) > touched_m) & (template.regions["eyeballs"] < 0.5)
-    centre = _eye_centre(template, head, side)
+    centre = eye_centre(template, head, side)
     for _ in range(ROUNDS):
         short = np.maximum(gaps(head + offsets, upper, lower) - allowed, 0.0)
         offsets = _lower_around(head, offsets, _spread(stiffness, moving, upper, lower, short), centre)
@@ -86,7 +86,7 @@ def raised_lower_lid(template: HeadTemplate, head: Array, side: str, share: floa
     # Beyond the upper rim's ends, at the corners themselves, nothing moves.
     by[(np.abs(head[lower, 0]) < across.min()) | (np.abs(head[lower, 0]) > across.max())] = 0.0
     field = _spread(stiffness, moving, lower, upper, by)
-    return _lower_around(head, np.zeros_like(head), -field, _eye_centre(template, head, side))
+    return _lower_around(head, np.zeros_like(head), -field, eye_centre(template, head, side))
 
 
 def _off_the_eye(template: HeadTemplate, head: Array, offsets: Array, side: str) -> Array:
@@ -159,7 +159,8 @@ def _lower_around(head: Array, offsets: Array, drop: Array, centre: Array) -> Ar
     return out
 
 
-def _eye_centre(template: HeadTemplate, head: Array, side: str) -> Array:
+def eye_centre(template: HeadTemplate, head: Array, side: str) -> Array:
+    """(3,) the middle of one side's eyeball."""
     return head[_eyeball(template, side)].mean(axis=0)
 
 

@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..template import HeadTemplate
 from .follow import lid_rims
+from .lids import eye_centre
 from .smooth import extended, operators
 
 Array = NDArray[np.float64]
@@ -116,7 +117,7 @@ def _inner_corners(template: HeadTemplate) -> Array:
     fixed, moves = [], []
     for side, sign in (("left", 1.0), ("right", -1.0)):
         rim = lid_rims(template)[side]
-        arms = rest[rim] - rest[balls & (rest[:, 0] * sign > 0)].mean(axis=0)
+        arms = rest[rim] - eye_centre(template, rest, side)
         out = arms[:, 0] * sign
         share = (out.max() - out) / np.ptp(out)
         across = arms[:, 0] - sign * CORNERS_IN * share**2 * (3 - 2 * share)

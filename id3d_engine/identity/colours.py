@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 
 # Points of the face mesh: its outline from the forehead's top clockwise, cheeks and forehead, and the places
 # that say where up is and how far the head is turned.
-OUTLINE = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
+_OUTLINE = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
             148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
 SKIN = (50, 101, 118, 117, 123, 147, 187, 205, 36, 280, 330, 347, 346, 352, 376, 411, 425, 266, 151, 9, 108,
          337, 69, 299, 4, 5, 195, 142, 371, 100, 329, 121, 350, 207, 427, 216, 436, 104, 333, 66,
@@ -85,6 +85,13 @@ def together(photos: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.array([*skin, *hair, seen.max()], np.float32)
 
 
+def within_outline(points: NDArray[np.floating], side: int) -> NDArray[np.bool_]:
+    """(side, side) whether a pixel is within the outline of the face of (468, 2) points."""
+    mask = Image.new("1", (side, side))
+    ImageDraw.Draw(mask).polygon([tuple(point) for point in points[list(_OUTLINE)]], fill=1)
+    return np.asarray(mask)
+
+
 @dataclass(frozen=True, eq=False)
 class _Crop:
     """The head upright in a square of S pixels a side.
@@ -115,16 +122,11 @@ class _Crop:
         square = Square(middle, side, upright.angle, _SIDE)
         light = srgb_to_linear(square.cut(image)[0]).permute(1, 2, 0).double().numpy()
         inside = (places[:, :2] - square.corner) @ np.linalg.inv(square.turn).T
-        y, x = np.mgrid[:_SIDE, :_SIDE] + 0.5
-        where = np.stack([x, y], axis=-1)
-        there = where @ square.turn.T + square.corner
-        pictured = ((there >= 1) & (there < np.array([image.shape[1], image.shape[0]]) - 1)).all(axis=-1)
-        outline = Image.new("1", (_SIDE, _SIDE))
-        ImageDraw.Draw(outline).polygon([tuple(point) for point in inside[list(OUTLINE)]], fill=1)
-        face = np.asarray(outline)
+        there, pictured = square.places_in(image)
+        face = within_outline(inside, _SIDE)
         outside = (distance_transform_edt(~face) - distance_transform_edt(face)) * (_HEIGHTS / _SIDE)
         rightwards = np.arctan2(places[_RIGHT, 2] - places[_LEFT, 2], places[_LEFT, 0] - places[_RIGHT, 0])
-        away = where - (inside[_TOP] + inside[_CHIN]) / 2
+        away = (there - square.corner) @ np.linalg.inv(square.turn).T - (inside[_TOP] + inside[_CHIN]) / 2
         aside = np.degrees(np.arctan2(away[..., 0], -away[..., 1]) - _TURNED * rightwards)
         aside = np.abs((aside + 180) % 360 - 180)
         searched = pictured & (outside > _FROM) & (outside < _TO) & (aside < _ASIDE)

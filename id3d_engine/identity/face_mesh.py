@@ -127,12 +127,19 @@ def load_face_mesh() -> LoadedMesh:
 
 
 def aligned(points: NDArray[np.floating], to: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(P, 3) points moved, turned and scaled to lie nearest to others (Umeyama 1991)."""
-    middle = to.mean(axis=0)
-    own, other = np.asarray(points, np.float64) - np.mean(points, axis=0, dtype=np.float64), to - middle
+    """(P, 3) points moved, turned and scaled to lie nearest to others."""
+    own = np.asarray(points, np.float64)
+    return (own - own.mean(axis=0)) @ turned_and_scaled(own, to) + to.mean(axis=0)
+
+
+def turned_and_scaled(points: NDArray[np.floating], to: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(3, 3): what (P, 3) points, about their mean, are multiplied with to lie nearest to others, about
+    theirs (Umeyama 1991)."""
+    own, other = (np.asarray(a, np.float64) - np.mean(a, axis=0, dtype=np.float64) for a in (points, to))
     u, s, vt = np.linalg.svd(own.T @ other)
     kept = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    return own @ (u * kept @ vt) * (float(s @ kept) / float((own**2).sum())) + middle
+    turn: NDArray[np.float64] = (u * kept @ vt) * (float(s @ kept) / float((own**2).sum()))
+    return turn
 
 
 def face_points(image: NDArray[np.uint8], face: Face) -> FacePoints:
@@ -174,6 +181,13 @@ class Square:
     @property
     def corner(self) -> NDArray[np.float64]:
         return self.middle - self.turn @ np.full(2, self.pixels / 2)
+
+    def places_in(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """(pixels, pixels, 2) where the crop's pixels lie in the photograph, and whether it shows them."""
+        y, x = np.mgrid[: self.pixels, : self.pixels] + 0.5
+        there = np.stack([x, y], axis=-1) @ self.turn.T + self.corner
+        size = np.array([image.shape[1], image.shape[0]])
+        return there, ((there >= 1) & (there < size - 1)).all(axis=-1)
 
     def cut(self, image: NDArray[np.uint8]) -> Tensor:
         """(1, 3, pixels, pixels) RGB from 0 to 1, black beyond the photograph."""

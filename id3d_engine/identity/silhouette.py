@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from ..render.color import srgb_to_linear
-from .colours import OUTLINE, SKIN, split
-from .face_mesh import Square, load_face_mesh
+from .colours import SKIN, split, within_outline
+from .face_mesh import Square, load_face_mesh, turned_and_scaled
 from .silhouette_network import SIDE, person_in
 
 NAMES = ("above", "aside", "ears", "cheeks", "jaw")
@@ -87,11 +87,9 @@ class _Pose:
 
     @classmethod
     def of(cls, points: NDArray[np.floating]) -> _Pose:
-        """Least squares (Umeyama 1991)."""
-        mean, own = load_face_mesh().mean, np.asarray(points, np.float64)
-        u, s, vt = np.linalg.svd(mean.T @ (own - own.mean(axis=0)))
-        kept = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-        return cls((u * kept) @ vt * (float(s @ kept) / float((mean**2).sum())), own.mean(axis=0))
+        """Where its points are nearest to (468, 3) seen ones."""
+        middle = np.mean(points, axis=0, dtype=np.float64)
+        return cls(turned_and_scaled(load_face_mesh().mean, points), middle)
 
     @property
     def unit(self) -> float:
@@ -151,17 +149,14 @@ class _View:
         back = np.linalg.inv(square.turn).T * (_ACROSS / _PIXELS)  # from pixels of the photograph to units
         grid = (np.arange(_PIXELS) + 0.5) * (_ACROSS / _PIXELS) - _ACROSS / 2
         x, y = np.meshgrid(grid, grid)
-        pixel = (np.stack([x, y], axis=-1) @ np.linalg.inv(back) + square.middle).astype(int)
-        inside = ((pixel >= 1) & (pixel < np.array([image.shape[1], image.shape[0]]) - 1)).all(axis=-1)
-        column, row = np.moveaxis(np.where(inside[..., None], pixel, 0), -1, 0)
+        place, inside = square.places_in(image)
+        column, row = np.moveaxis(np.where(inside[..., None], place, 0).astype(int), -1, 0)
         share = np.where(inside, person[row, column], np.nan)
         there = np.nan_to_num(share) > 0.5
         light = srgb_to_linear(square.cut(image)[0]).permute(1, 2, 0).double().numpy()
         face = (points[:, :2] - square.middle) @ back
-        mask = Image.new("1", (_PIXELS, _PIXELS))
-        drawn = (face[list(OUTLINE)] / _ACROSS + 0.5) * _PIXELS
-        ImageDraw.Draw(mask).polygon([tuple(point) for point in drawn], fill=1)
-        outside = distance_transform_edt(~np.asarray(mask)) * (_ACROSS / _PIXELS)
+        covered = within_outline((face / _ACROSS + 0.5) * _PIXELS, _PIXELS)
+        outside = distance_transform_edt(~covered) * (_ACROSS / _PIXELS)
         turn = pose.turn[:, :2] @ back
         axis, along = (pose.places(_AXIS) - square.middle) @ back, turn[1]
         down = (y - axis[1]) / along[1]

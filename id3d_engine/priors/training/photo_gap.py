@@ -137,8 +137,9 @@ def with_photo_gap(
     embeddings: NDArray[np.float32], records: Sequence[Mapping[str, Any]], gap: PhotoGap
 ) -> NDArray[np.float32]:
     """(S, P, D) embeddings of renders -> (S, 2 P, D): those, and the same as of photographs."""
-    who, shots = attributes_of(records), range(embeddings.shape[1])
-    moved = np.stack([gap.photographed(embeddings[:, shot], who) for shot in shots], axis=1)
+    _, shots, numbers = embeddings.shape
+    who = np.repeat(attributes_of(records), shots, axis=0)
+    moved = gap.photographed(embeddings.reshape(-1, numbers), who).reshape(embeddings.shape)
     return np.concatenate([embeddings, moved], axis=1)
 
 
