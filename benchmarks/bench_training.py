@@ -133,11 +133,12 @@ def ours(
     """Seconds of each step of `train_denoiser`."""
     adapters = {d: Adapter(parts.unet, AdapterSizes(DIMENSION, rank=RANK)) for d in DOMAINS}
     torch.nn.Module.to(parts.unet, BASE_DTYPES[accelerator.mixed_precision])
-    model = Denoiser(parts.unet, parts.text_encoder, adapters)
+    model = Denoiser(parts.unet, adapters)
     config = DenoiserTraining(steps=steps, batch=batch, train_base=False, checkpointing=checkpointing)
     watch = Stopwatch(accelerator.device)
     schedule = NoiseSchedule.of(parts.scheduler)
-    train_denoiser(model, schedule, _data(parts), config, Job(), accelerator, watch, lambda step: None)
+    encoder, data = parts.text_encoder, _data(parts)
+    train_denoiser(model, encoder, schedule, data, config, Job(), accelerator, watch, lambda step: None)
     return watch.spent()
 
 

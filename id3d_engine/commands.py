@@ -247,6 +247,7 @@ def train(options: argparse.Namespace) -> None:
     plain = TrainingConfig() if options.base is None else TrainingConfig.on_base()
     config = TrainingConfig(
         vae=_with(plain.vae, steps=options.vae_steps, batch=options.vae_batch),
+        words=_with(plain.words, steps=options.words_steps),
         denoiser=_with(
             plain.denoiser,
             steps=options.steps,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .assets.appearance import AppearanceParameters
-from .assets.hair import hair_offsets
+from .assets.hair import with_cap
 from .groom import groom
 from .head import Head
 from .priors.start import HeadStart
@@ -18,8 +18,7 @@ from .template import HeadTemplate
 
 def capped(start: HeadStart, template: HeadTemplate) -> HeadStart:
     """A start head with no more than a cap raised."""
-    cap = hair_offsets(template, start.skin, start.appearance, hanging=False)
-    return replace(start, neutral=start.skin + cap)
+    return replace(start, neutral=with_cap(template, start.skin, start.appearance))
 
 
 def haired(head: Head, look: AppearanceParameters, template: HeadTemplate, seed: int) -> Head:

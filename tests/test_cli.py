@@ -242,13 +242,13 @@ def test_dataset_and_train_pass_their_settings_on(
     assert config == dataset.DatasetConfig(5, 9, 2, 4, 128, 10)
     code, _, _ = run(
         capsys, "train", tmp_path, "--out", tmp_path / "p", "--base", "user/base", "--steps", 11,
-        "--batch", 2, "--vae-steps", 12, "--vae-batch", 3, "--save-every", 5, "--rank", 6,
+        "--batch", 2, "--vae-steps", 12, "--vae-batch", 3, "--words-steps", 7, "--save-every", 5, "--rank", 6,
         "--precision", "no", "--seed", 8,
     )  # fmt: skip
     (data, out, config), options = calls["train"]
     assert (code, data, out, options["base"]) == (0, str(tmp_path), tmp_path / "p", "user/base")
     assert (config.denoiser.steps, config.denoiser.batch, config.denoiser.save_every) == (11, 2, 5)
-    assert (config.vae.steps, config.vae.batch) == (12, 3)
+    assert (config.vae.steps, config.vae.batch, config.words.steps) == (12, 3, 7)
     assert (config.sizes.rank, config.precision, config.seed) == (6, "no", 8)
 
 

@@ -62,10 +62,10 @@ STYLES: dict[str, Style] = {
 }
 # What is left of hanging hair where strands do the hanging.
 _CAP: dict[str, Any] = {
-    "top": 0.013,
-    "front": 0.009,
-    "side": 0.010,
-    "back": 0.011,
+    "top": 0.007,
+    "front": 0.005,
+    "side": 0.004,
+    "back": 0.006,
     "hang": 0.0,
     "down": False,
 }
@@ -199,6 +199,11 @@ def hair_offsets(
     if look.style == "bun":
         out += _bun(frame)
     return out.astype(np.float32)
+
+
+def with_cap(template: HeadTemplate, skin: Float, appearance: AppearanceParameters) -> Float:
+    """(V, 3) the bald head with what strands are put on: no beard, and nothing that hangs."""
+    return (skin + hair_offsets(template, skin, appearance, hanging=False)).astype(np.float32)
 
 
 def _thickness(

@@ -93,4 +93,4 @@ def _lengths(
     length = cut.side + (cut.top - cut.side) * top
     # Fine hairs along the hairline, and shorter ones towards nape and temples.
     length = length * (0.35 + 0.65 * smoothstep(-0.004, 0.012 + 0.025 * (1 - top), depth))
-    return (length * (0.75 + 0.5 * look.hair_volume)).astype(np.float64)
+    return (length * (0.6 + 0.8 * look.hair_volume)).astype(np.float64)

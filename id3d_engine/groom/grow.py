@@ -59,7 +59,7 @@ def grow(
     """
     count = len(roots)
     chosen = np.sort(random.choice(count, min(_GUIDES, count), replace=False))
-    depth = cut.layer * random.uniform(0.1, 1.0, count) * (0.6 + 0.8 * look.hair_volume)
+    depth = cut.layer * random.uniform(0.1, 1.0, count) * (0.3 + 1.4 * look.hair_volume)
     guides = _guides(
         scalp, roots.only(chosen), length[chosen], side[chosen], depth[chosen], cut, look, random
     )

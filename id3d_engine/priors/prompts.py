@@ -9,7 +9,7 @@ Whose job is what:
   of everything at use time. The expression is NOT in it: it comes through its own tokens
   (`expression_text`), which the decoupled cross-attention weighs by lambda_exp.
 - `prompt(caption, view, domain, expression)` is for training a base from nothing, about half of the
-  time, so that the text encoder learns what the descriptors mean.
+  time, so that it stays a text-to-image model of its own.
 - `UNCONDITIONAL` is the dropped text, for the prompt and for the expression.
 
 Light: torch is not imported here.

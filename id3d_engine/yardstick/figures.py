@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..appearance.atlas import make_atlas
 from ..assets.asset import HeadAsset
-from ..assets.hair import hair_offsets
+from ..assets.hair import with_cap
 from ..assets.skin import author_textures
 from ..expressions import EXPRESSION_NAMES
 from ..geometry.closest import vertex_normals
@@ -31,7 +31,7 @@ def figures(head: Head, asset: HeadAsset, template: HeadTemplate) -> dict[str, f
     """
     face, true_head = template.regions["face"], asset.neutral
     if head.strands is not None:
-        true_head = asset.skin + hair_offsets(template, asset.skin, asset.appearance, hanging=False)
+        true_head = with_cap(template, asset.skin, asset.appearance)
     found = {
         "face_mm": 1e3 * surface_error(head.vertices, true_head, template.triangles, face),
         "head_mm": 1e3 * surface_error(head.vertices, true_head, template.triangles),

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...assets.asset import HeadAsset
-from ...assets.hair import hair_offsets
+from ...assets.hair import with_cap
 from ...assets.photo import TEXTURE_SIZE, as_scanned, head_material, photo_like
 from ...assets.sampler import random_mixture, sample_asset
 from ...assets.skin import author_textures
@@ -243,7 +243,7 @@ def _worn(asset: HeadAsset, template: HeadTemplate) -> list[tuple[NDArray[np.flo
     cap that strands are put on; a scan as it is."""
     looks = [(asset.neutral, head_material(asset, template)[0])]
     if asset.scanned is None:
-        cap = asset.skin + hair_offsets(template, asset.skin, asset.appearance, hanging=False)
+        cap = with_cap(template, asset.skin, asset.appearance)
         painted = author_textures(template, asset.appearance, TEXTURE_SIZE, hanging=False)
         looks.append((cap, as_scanned(asset, painted.albedo_srgb)))
     return looks

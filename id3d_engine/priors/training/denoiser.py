@@ -1,8 +1,8 @@
 """Training of the UNet base and of its two adapters on encoded data.
 
-Three parts can be trained, each alone or together: the base (UNet and text encoder), and the
-adapters of the two domains. The paper's split is the adapters alone on a frozen base; a base that
-is trained from nothing learns fastest together with them, since the adapters' images are all it has.
+Three parts can be trained, each alone or together: the base's UNet, and the adapters of the two
+domains. The paper's split is the adapters alone on a frozen base; a UNet that is trained from nothing
+learns fastest together with them, since the adapters' images are all it has. The text encoder rests.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class DenoiserTraining:
         plain_every: Every so many steps the base is trained without adapters, with the expression in
             its text, so that it stays a text-to-image model of its own. 0 is never.
         ema: Half-life in steps of the averaged weights that are kept; ramped up from the start.
-        train_base: Train UNet and text encoder too, not the adapters alone.
+        train_base: Train the UNet too, not the adapters alone.
         save_every: Steps between two calls of `on_save` with the averaged weights in place.
     """
 
@@ -69,11 +69,11 @@ class DenoiserTraining:
 
 
 class Denoiser(nn.Module):
-    """Base, text encoder and both adapters: all that training may change."""
+    """UNet and both adapters: all that training may change."""
 
-    def __init__(self, unet: UNet, text_encoder: TextEncoder, adapters: dict[str, Adapter]) -> None:
+    def __init__(self, unet: UNet, adapters: dict[str, Adapter]) -> None:
         super().__init__()
-        self.unet, self.text_encoder, self.adapters = unet, text_encoder, nn.ModuleDict(adapters)
+        self.unet, self.adapters = unet, nn.ModuleDict(adapters)
 
     def forward(
         self,
@@ -153,6 +153,7 @@ class WeightAverage:
 
 def train_denoiser(
     model: Denoiser,
+    text_encoder: TextEncoder,
     schedule: NoiseSchedule,
     data: TrainingData,
     config: DenoiserTraining,
@@ -168,10 +169,10 @@ def train_denoiser(
     and processes at once and each takes its part, so that n processes or n passes do what one with n
     times the batch would.
     """
-    for parameter in (*model.unet.parameters(), *model.text_encoder.parameters()):
-        parameter.requires_grad_(config.train_base)
+    model.unet.requires_grad_(config.train_base)
     parameters = tuple(p for p in model.parameters() if p.requires_grad)
-    model.to(accelerator.device)
+    for part in (model, text_encoder):
+        part.to(accelerator.device)
     large = sum(p.numel() for p in model.unet.parameters()) > LARGE
     if large if config.checkpointing is None else config.checkpointing:
         model.unet.enable_gradient_checkpointing()
@@ -179,7 +180,7 @@ def train_denoiser(
     optimizer: Any = accelerator.prepare(plain_optimizer)
     ema = WeightAverage(parameters, config.ema)
     state = DenoiserState(model if config.train_base else model.adapters, optimizer, ema)
-    words = TextTokens(model.text_encoder, data.texts, frozen=not config.train_base)
+    words = TextTokens(text_encoder.eval(), data.texts)
     for step in job.steps("denoiser", config.steps, state, "training the denoiser"):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warm_cosine(step, config.steps, 200)

@@ -17,7 +17,7 @@ from ...errors import InputError
 from ...expressions import EXPRESSIONS, NEUTRAL
 from ..base import Base
 from ..locate import STARTER_FOLDER
-from ..prompts import DOMAINS, prompt
+from ..prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
 from ..start import MEASURED_FILE, START_FILE, load_start, save_start
 from ..tokenizer import save_clip_files
 from .photo_gap import Photos
@@ -97,6 +97,20 @@ def _all_texts(samples: Samples) -> list[str]:
     """Every text that training will show, for the tokenizer."""
     texts = [prompt(r["caption"], r["view"], d) for r in samples.records for d in DOMAINS]
     return texts + [e.descriptor for e in (NEUTRAL, *EXPRESSIONS)] * 50
+
+
+def kinds_of_text(samples: Samples) -> list[list[str]]:
+    """What training shows: descriptors of expressions (and nothing said), views alone, and captions."""
+    records = samples.records
+    descriptors = [expression_text(e.descriptor) for e in (NEUTRAL, *EXPRESSIONS)]
+    views = {prompt(None, r["view"], d) for r in records for d in DOMAINS}
+    captions = {
+        prompt(r["caption"], r["view"], d, e)
+        for r in records
+        for d in DOMAINS
+        for e in (None, r["descriptor"])
+    }
+    return [[*descriptors, UNCONDITIONAL], sorted(views), sorted(captions)]
 
 
 def write_starts(people: People, faces: Photos | None, work: Path, out: Path) -> str:

@@ -1,4 +1,4 @@
-"""Tokens of a table of texts: from the encoder at every call while it learns, else once a text."""
+"""Tokens of a table of texts, each read once."""
 
 from __future__ import annotations
 
@@ -14,23 +14,18 @@ class TextTokens:
     """Rows of texts -> tokens on the encoder's device.
 
     Args:
-        encoder: The base's text encoder.
-        texts: (U, L) token ids.
-        frozen: Whether its weights stay as they are. Then a text's tokens are computed once, alone (so
-            that they never depend on their neighbours), and kept in main memory as float16; when
-            `KEPT_BYTES` are full, the oldest go.
+        encoder: The base's text encoder, which stays as it is.
+        texts: (U, L) token ids. A text's tokens are computed once, alone (so that they never depend on
+            their neighbours), and kept in main memory as float16; when `KEPT_BYTES` are full, the oldest go.
     """
 
-    def __init__(self, encoder: TextEncoder, texts: Tensor, *, frozen: bool) -> None:
-        self.encoder, self.texts, self.frozen = encoder, texts, frozen
+    def __init__(self, encoder: TextEncoder, texts: Tensor) -> None:
+        self.encoder, self.texts = encoder, texts
         self._kept: dict[int, Tensor] = {}
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(B,) rows of the texts -> (B, L, C)."""
-        device = self.encoder.device
-        if not self.frozen:
-            return self.encoder(self.texts[rows].to(device))[0]
-        return torch.stack([self._of(row).float() for row in rows.tolist()]).to(device)
+        return torch.stack([self._of(row).float() for row in rows.tolist()]).to(self.encoder.device)
 
     @torch.no_grad()
     def _of(self, row: int) -> Tensor:

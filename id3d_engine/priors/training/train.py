@@ -35,7 +35,7 @@ from ..prompts import DOMAINS
 from .curves import Curve
 from .data import training_data
 from .denoiser import Denoiser, DenoiserTraining, standardise_identity, train_denoiser
-from .folder import claim, new_base, write_starts
+from .folder import claim, kinds_of_text, new_base, write_starts
 from .latents import Encoded, check, encode_shards, open_encoded
 from .parallel import AgreedCancel, shard_base, start_processes
 from .photo_gap import read_photos, with_photo_gap
@@ -43,6 +43,7 @@ from .result import Result
 from .shards import Samples, decode_pngs, read_shards, shard_addresses
 from .starter_base import StarterConfig
 from .vae import VaeTraining, reconstruction_psnr, train_vae
+from .words import WordsTraining, teach_words
 
 # What a frozen base weighs in, by accelerate's name of the precision; adapters stay float32.
 BASE_DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,7 +54,7 @@ class TrainingConfig:
     """One training run.
 
     Attributes:
-        vae, denoiser: See their classes.
+        vae, words, denoiser: See their classes.
         starter: Sizes of a new base, but for its image size, which is the dataset's; unused when a
             base is given.
         sizes: Shapes of the adapters.
@@ -63,6 +64,7 @@ class TrainingConfig:
     """
 
     vae: VaeTraining = field(default_factory=VaeTraining)
+    words: WordsTraining = field(default_factory=WordsTraining)
     denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
     starter: StarterConfig = field(default_factory=StarterConfig)
     sizes: AdapterSizes = field(default_factory=lambda: AdapterSizes(DIMENSIONS["dlib"], rank=16))
@@ -177,8 +179,8 @@ def train(
             result.save({"step": step, **metrics, **curve.last()}, job, processes.device)
         processes.wait_for_everyone()
 
-    model = Denoiser(parts.unet, parts.text_encoder, adapters)
-    train_denoiser(model, schedule, data, config.denoiser, job, processes, curve, save)
+    model = Denoiser(parts.unet, adapters)
+    train_denoiser(model, parts.text_encoder, schedule, data, config.denoiser, job, processes, curve, save)
 
 
 def _encoded(
@@ -248,6 +250,9 @@ def _trained_base(
     if begin is None:
         with processes.main_process_first():
             parts = new_base(samples, config.starter, work / "tokenizer")
+        curve = Curve(work / "words.jsonl" if processes.is_main_process else None)
+        kinds = kinds_of_text(samples)
+        teach_words(parts.text_encoder, parts.tokenizer, kinds, config.words, job, processes, curve)
     else:
         parts = load_base(locate(begin))
     check(samples, parts.image_size, config.sizes.identity_dimension)
@@ -288,6 +293,7 @@ def _facts(config: TrainingConfig, subjects: int, views: int, begin: str | Path 
         "seed": config.seed,
         "precision": config.precision,
         "vae": json.dumps(asdict(config.vae)),
+        "words": json.dumps(asdict(config.words)),
         "denoiser": json.dumps(asdict(config.denoiser)),
         "adapter": json.dumps(asdict(config.sizes)),
     }

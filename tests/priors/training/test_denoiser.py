@@ -103,12 +103,12 @@ def test_standardising_is_a_change_of_variable(base) -> None:
 def fit(base, data: TrainingData, config: DenoiserTraining, folder: Path | None = None):
     torch.manual_seed(0)
     adapters = {d: Adapter(base.unet, AdapterSizes(8, rank=2)) for d in DOMAINS}
-    model = Denoiser(base.unet, base.text_encoder, adapters)
+    model = Denoiser(base.unet, adapters)
     saved = []
     schedule = NoiseSchedule.of(base.scheduler)
     curve = Curve(None if folder is None else folder / "curve.jsonl", every=10)
     accelerator = Accelerator(mixed_precision="no", cpu=True)
-    train_denoiser(model, schedule, data, config, Job(), accelerator, curve, saved.append)
+    train_denoiser(model, base.text_encoder, schedule, data, config, Job(), accelerator, curve, saved.append)
     return model, saved, curve
 
 

@@ -30,12 +30,14 @@ from id3d_engine.priors.training.denoiser import DenoiserTraining
 from id3d_engine.priors.training.shards import find_shards
 from id3d_engine.priors.training.train import TrainingConfig, train
 from id3d_engine.priors.training.vae import VaeTraining
+from id3d_engine.priors.training.words import WordsTraining
 
 
 @pytest.fixture(scope="module")
 def config(tiny) -> TrainingConfig:
     return TrainingConfig(
         vae=VaeTraining(steps=3, batch=2, crop=32),
+        words=WordsTraining(steps=2, batch=4),
         denoiser=DenoiserTraining(steps=3, batch=4, save_every=2),
         # The dataset's images are 64 px, which is what counts.
         starter=replace(tiny, image_size=512),
