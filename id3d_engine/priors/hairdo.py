@@ -1,10 +1,9 @@
-"""What a photograph's silhouette, sex and age change of hair that was regressed from the identity.
+"""What a photograph's silhouette, sex and age change of a hair style that was regressed from the identity.
 
 An embedding is made to be the same after any hairdresser, and what it says of the style it hardly knows. The
 outline of the hair shows more, and people of a sex and age wear some styles more often than others. Styles'
 probabilities are multiplied: those regressed, those customary among such people, and the likelihood of the
-numbers seen, as our own strands have them. How full the hair of the likeliest style is follows from how far
-the outline stands off the skull.
+numbers seen, as our own strands have them.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ _MEANS = np.array([
     (1.22, 1.09, 0.10, 0.04, 0.54),  # short
     (1.29, 1.10, 0.18, 0.07, 0.61),  # side_part
     (1.31, 1.11, 0.11, 0.02, 0.52),  # quiff
-    (1.22, 1.22, 0.82, 0.81, 0.86),  # bob
-    (1.24, 1.26, 0.89, 0.93, 0.96),  # long
+    (1.16, 1.16, 0.78, 0.79, 0.86),  # bob
+    (1.18, 1.21, 0.87, 0.93, 0.96),  # long
     (1.42, 1.34, 0.30, 0.11, 0.54),  # curly
     (1.47, 1.40, 0.29, 0.19, 0.55),  # afro
     (1.07, 1.01, 0.14, 0.04, 0.57),  # receding
@@ -54,11 +53,6 @@ _SPREADS = np.array([
 _RANGES = np.array([1.3, 1.3, 1.0, 1.0, 1.0])
 _ANYTHING, _COUNTS = 0.35, 0.7
 
-# How much farther the first two stand off in the fullest hair than in the flattest, in the same renders.
-_FULLER = np.zeros((11, 2))
-_DRAWN = 0.21  # standard deviation of the renders' volumes, and about the sampler's
-_BALD = 0.95  # hair does not lie within a skull: what is seen to end there, something hides
-
 _CHOSEN = 2.0  # the sampler's logit of the style that is worn; a regressed one is this times a probability
 _LEAST = 0.02  # of a probability that is regressed
 # The sampler draws what grows; of what grows in curls, two in three are combed or cut otherwise.
@@ -70,8 +64,7 @@ _DOUBTS = {"gender": 0.2, "age": 6.0}  # standard deviations of what is read fro
 def with_silhouette(
     look: AppearanceParameters, seen: NDArray[np.floating], person: NDArray[np.floating]
 ) -> AppearanceParameters:
-    """The look with its hair's style and volume corrected. Styles are expected logits of the sampler, as
-    regressed ones are.
+    """The look with its style's logits corrected: expected logits of the sampler, as regressed ones are.
 
     Args:
         look: What was regressed.
@@ -79,33 +72,17 @@ def with_silhouette(
         person: (len(ATTRIBUTES),) who the head is by its shape.
     """
     told = np.maximum(np.nan_to_num(np.asarray(look.style_logits)) / _CHOSEN, _LEAST)
-    energy = -np.log(told) - np.log(_customs(person)) - _likelihood(seen, _MEANS, _SPREADS)
+    energy = -np.log(told) - np.log(_customs(person)) - _likelihood(seen)
     share = np.exp(energy.min() - energy)
-    return replace(
-        look,
-        style_logits=tuple((_CHOSEN * share / share.sum()).tolist()),
-        hair_volume=_volume(int(share.argmax()), float(look.hair_volume), seen),
-    )
+    return replace(look, style_logits=tuple((_CHOSEN * share / share.sum()).tolist()))
 
 
-def _volume(style: int, regressed: float, seen: NDArray[np.floating]) -> float:
-    """The posterior mean, from what was regressed and how far hair of that style stands off."""
-    off = np.where(np.asarray(seen, np.float64)[:2] < _BALD, np.nan, seen[:2])
-    volumes = np.linspace(0, 1, 51)
-    means = _MEANS[style, :2] + (volumes[:, None] - 0.5) * _FULLER[style]
-    spreads = np.sqrt(_SPREADS[style, :2] ** 2 - (_DRAWN * _FULLER[style]) ** 2)
-    energy = _likelihood(off, means, spreads) - ((volumes - regressed) / _DRAWN) ** 2 / 2
-    share = np.exp(energy - energy.max())
-    return float(share @ volumes / share.sum())
-
-
-def _likelihood(seen: NDArray[np.floating], means: Array, spreads: Array) -> Array:
-    """(S,) logarithms of how likely (N,) numbers are where (S, N) means with spreads are usual."""
+def _likelihood(seen: NDArray[np.floating]) -> Array:
+    """(S,) logarithms of how likely each style looks so."""
     known = np.isfinite(seen)
-    spread = np.broadcast_to(spreads, means.shape)[:, known]
-    off = (np.asarray(seen, np.float64)[known] - means[:, known]) / spread
-    usual = np.exp(-(off**2) / 2) / (spread * np.sqrt(2 * np.pi))
-    density = (1 - _ANYTHING) * usual + _ANYTHING / _RANGES[: len(known)][known]
+    off = (np.asarray(seen, np.float64)[known] - _MEANS[:, known]) / _SPREADS[:, known]
+    usual = np.exp(-(off**2) / 2) / (_SPREADS[:, known] * np.sqrt(2 * np.pi))
+    density = (1 - _ANYTHING) * usual + _ANYTHING / _RANGES[known]
     found: Array = _COUNTS * np.log(density).sum(axis=1)
     return found
 
