@@ -47,6 +47,11 @@ def image_size(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
     return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
+def set_image_size(base: Base, pixels: int) -> None:
+    """Let the base work on images of so many pixels a side: a UNet knows any, best those it was shown."""
+    base.unet.register_to_config(sample_size=pixels // 2 ** (len(base.vae.config.block_out_channels) - 1))
+
+
 def set_latent_scale(vae: Vae, latents: torch.Tensor) -> float:
     """Set `scaling_factor` to 1 / standard deviation of unscaled latents; returns it.
 

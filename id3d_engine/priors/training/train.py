@@ -28,7 +28,7 @@ from ...identity.encoders import DIMENSIONS, load_encoder
 from ...job import Job, Listener, silent
 from ..adapter_files import UNET_FILE, load_adapter
 from ..adapters import Adapter, AdapterSizes
-from ..base import Base, image_size, load_base, set_latent_scale
+from ..base import Base, image_size, load_base, set_image_size, set_latent_scale
 from ..locate import locate
 from ..noise import NoiseSchedule
 from ..prompts import DOMAINS
@@ -100,7 +100,8 @@ def train(
         out: The prior's folder. The same call again goes on from the checkpoints in `out.work`.
         config: Settings.
         base: A pipeline folder or hub id whose weights stay frozen; None trains a starter base.
-        begin: A prior with a base of its own, whose weights to begin from; None begins from noise.
+        begin: A prior with a base of its own, whose weights to begin from; None begins from noise. It takes
+            on the size of the dataset's images.
         photos: A folder of photographs of many people with a table of who they are, so that training sees
             embeddings as photographs give them too (`photo_gap.py`); None trains on those of renders.
         listener: Receives `Progress`, of the first process only.
@@ -255,6 +256,7 @@ def _trained_base(
         teach_words(parts.text_encoder, parts.tokenizer, kinds, config.words, job, processes, curve)
     else:
         parts = load_base(locate(begin))
+        set_image_size(parts, samples.image_size)
     check(samples, parts.image_size, config.sizes.identity_dimension)
     _train_vae(parts, samples, config, job, processes, metrics)
     return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 import threading
 from dataclasses import replace
@@ -28,7 +29,7 @@ from id3d_engine.priors.training import folder as training_folder
 from id3d_engine.priors.training import result as training_result
 from id3d_engine.priors.training.denoiser import DenoiserTraining
 from id3d_engine.priors.training.shards import find_shards
-from id3d_engine.priors.training.train import TrainingConfig, train
+from id3d_engine.priors.training.train import TrainingConfig, image_size_of, train
 from id3d_engine.priors.training.vae import VaeTraining
 from id3d_engine.priors.training.words import WordsTraining
 
@@ -212,11 +213,12 @@ def test_precision_is_chosen_by_the_device(monkeypatch) -> None:
 def test_begins_from_another_prior(
     trained: Path, dataset_folder: Path, config: TrainingConfig, tmp_path: Path
 ) -> None:
-    out = tmp_path / "prior"
+    out, begun = tmp_path / "prior", shutil.copytree(trained, tmp_path / "begun")
+    about = json.loads((begun / "unet" / "config.json").read_text())
+    (begun / "unet" / "config.json").write_text(json.dumps(about | {"sample_size": 2 * about["sample_size"]}))
     still = replace(config.denoiser, steps=1, learning_rate=1e-7)
-    train(
-        dataset_folder, out, replace(config, vae=replace(config.vae, steps=0), denoiser=still), begin=trained
-    )
+    train(dataset_folder, out, replace(config, vae=replace(config.vae, steps=0), denoiser=still), begin=begun)
+    assert (image_size_of(begun), image_size_of(out)) == (128, 64)  # the dataset's
     before, after = tensors(trained), tensors(out)
     assert before.keys() == after.keys()
     weights = [key for key in before if not key.startswith("start")]
