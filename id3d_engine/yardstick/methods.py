@@ -8,6 +8,8 @@
     several     the same, told of three photographs
     id3d        the whole method
     no-identity, no-expression, no-domain    the whole method with one branch of the adapters silent
+    alone       the whole method from the average head: all it knows of the person is what the prior does
+    alone-no-identity, alone-no-expression, alone-no-domain    the same with one branch silent
     plain-sds   one-step score distillation of the unadapted base, from the average head
 
 Silenced branches are weights set to zero in a copy of the prior's folder; the code is the same.
@@ -15,9 +17,10 @@ Silenced branches are weights set to zero in a copy of the prior's folder; the c
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -37,6 +40,7 @@ from ..haired import capped, haired
 from ..head import Head
 from ..identity import Identity
 from ..png import to_uint8
+from ..priors.adapter_files import Advice
 from ..priors.locate import locate
 from ..priors.prompts import DOMAINS
 from ..priors.start import (
@@ -62,7 +66,11 @@ SILENT = {
     "no-domain": (".up.weight",),
     "plain-sds": ("to_k_id", "to_v_id", "to_k_exp", "to_v_exp", ".up.weight"),
 }
-WHOLE = ("id3d", *SILENT)
+ALONE = ("alone", *(f"alone-{name}" for name in SILENT if name != "plain-sds"))
+FROM_AVERAGE = (*ALONE, "plain-sds")
+# A start that knows nobody is asked of from much noise, and of all that a prior thinks of heads.
+ASKED = Advice(noise=(0.6, 0.25), guidance=2.0, generic=0.5)
+WHOLE = ("id3d", *SILENT, *ALONE)
 METHODS = ("average", "nearest", "ridge", "embedding", "start", "several", *WHOLE)
 
 
@@ -114,8 +122,11 @@ class Methods:
                 replace(whole.paint, method="sds"),
             )
             preset = replace(whole, sculpt=plain, paint=sds)
+        person = subject.person
+        if name in FROM_AVERAGE:
+            person = Identity(person.embedding, person.encoder)
         generate(
-            identity=subject.person,
+            identity=person,
             out=out,
             prior=self.prior if name == "id3d" else self._silenced(name),
             preset=preset,
@@ -130,15 +141,19 @@ class Methods:
         unfinished = folder.with_name(f"{name}.tmp")
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(self._home, unfinished)
+        silent = SILENT.get(name.removeprefix("alone-"), ())
         for domain in DOMAINS:
             path = unfinished / f"{domain}.safetensors"
             tensors = load_file(path)
             for key, value in tensors.items():
-                if any(part in key for part in SILENT[name]):
+                if any(part in key for part in silent):
                     tensors[key] = np.zeros_like(value)
             save_file(tensors, path)
+            if name in ALONE:
+                about = path.with_suffix(".json")
+                about.write_text(json.dumps(json.loads(about.read_text()) | {"advice": asdict(ASKED)}))
         start = load_start(unfinished)
-        if name == "plain-sds" and start is not None:
+        if name in FROM_AVERAGE and start is not None:
             save_start(replace(start, weights=np.zeros_like(start.weights)), unfinished)
             (unfinished / MEASURED_FILE).unlink(missing_ok=True)
         unfinished.replace(folder)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from id3d_engine.config import settings_of
 from id3d_engine.errors import InputError
 from id3d_engine.identity import Identity
 from id3d_engine.priors.start import start_of
 from id3d_engine.template import load_template
-from id3d_engine.yardstick.methods import SILENT, Methods
+from id3d_engine.yardstick.methods import ASKED, SILENT, Methods
 from id3d_engine.yardstick.run import run
 
 
@@ -48,6 +49,17 @@ def test_silenced_branches(tmp_path: Path) -> None:
         for _ in range(2)
     )
     assert np.array_equal(one, other)  # it starts from the average head, whoever it is
+    alone = methods._silenced("alone-no-identity")
+    assert not load_file(alone / "start.safetensors")["weights"].any()
+    assert (
+        settings_of("draft", alone).sculpt.generic
+        == settings_of("draft", alone).paint.generic
+        == ASKED.generic
+    )
+    silent = load_file(alone / "geometry.safetensors")
+    assert {key for key, value in silent.items() if not value.any()} == {
+        key for key in silent if any(part in key for part in SILENT["no-identity"])
+    }
 
 
 def test_what_cannot_be_measured(tmp_path: Path) -> None:
