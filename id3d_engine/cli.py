@@ -234,7 +234,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=_positive, help="optimiser steps of the denoiser")
     parser.add_argument("--vae-steps", type=_not_negative, help="optimiser steps of the autoencoder")
     parser.add_argument(
-        "--words-steps", type=_not_negative, help="optimiser steps of a new base's text encoder"
+        "--words-steps", type=_not_negative, help="optimiser steps of the text encoder, before all"
     )
     parser.add_argument("--batch", type=_positive, help="images a pass of the denoiser, in each process")
     parser.add_argument("--accumulate", type=_positive, help="passes a step of the denoiser (1)")

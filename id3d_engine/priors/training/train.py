@@ -246,18 +246,18 @@ def _trained_base(
     processes: Accelerator,
     metrics: dict[str, float],
 ) -> Base:
-    """A base to be trained, its autoencoder finished; all pictures are in memory meanwhile."""
+    """A base to be trained, text encoder and autoencoder finished; all pictures are in memory meanwhile."""
     samples = read_shards(shards)
     if begin is None:
         with processes.main_process_first():
             parts = new_base(samples, config.starter, work / "tokenizer")
-        curve = Curve(work / "words.jsonl" if processes.is_main_process else None)
-        kinds = kinds_of_text(samples)
-        teach_words(parts.text_encoder, parts.tokenizer, kinds, config.words, job, processes, curve)
     else:
         parts = load_base(locate(begin))
         set_image_size(parts, samples.image_size)
     check(samples, parts.image_size, config.sizes.identity_dimension)
+    curve = Curve(work / "words.jsonl" if processes.is_main_process else None)
+    kinds = kinds_of_text(samples)
+    teach_words(parts.text_encoder, parts.tokenizer, kinds, config.words, job, processes, curve)
     _train_vae(parts, samples, config, job, processes, metrics)
     return parts
 

@@ -1,10 +1,10 @@
-"""Teaching a new base's text encoder to tell texts apart, before any picture is shown.
+"""Teaching a base's own text encoder to tell texts apart, before any picture is shown.
 
 CLIP's text encoder has learned what differs between captions. A small one that is trained along with a
 denoiser from random weights learns the opposite: what its words say of a picture comes late and as noise, all
 of its tokens grow alike, and then nobody can learn what they say. So its last token (and the padding after
 it, which a causal encoder fills with all that was said) is taught to be a random vector of the text's words,
-and stays as it is from then on, as Stable Diffusion's does.
+and stays as it is from then on, as Stable Diffusion's does. One that was taught before has little to change.
 """
 
 from __future__ import annotations
