@@ -40,6 +40,7 @@ from .locate import locate
 from .memory import ALL, fitting
 from .noise import NoiseSchedule
 from .prompts import UNCONDITIONAL, check_domain, expression_text, prompt
+from .tokenizer import token_ids
 
 
 class Prior:
@@ -193,10 +194,7 @@ class Prior:
         # One text at a time, so that a text's tokens never depend on its neighbours in the batch.
         for text in dict.fromkeys(texts):
             if text not in self._tokens:
-                ids = self.tokenizer(
-                    [text], padding="max_length", truncation=True,
-                    max_length=self.tokenizer.model_max_length, return_tensors="pt",
-                ).input_ids  # fmt: skip
+                ids = token_ids(self.tokenizer, [text])
                 self._tokens[text] = self.text_encoder(ids.to(self.device))[0]
         return torch.cat([self._tokens[text] for text in texts])
 

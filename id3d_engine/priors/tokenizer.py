@@ -8,14 +8,24 @@ caption had falls apart into bytes, never into "unknown".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 _END_OF_WORD = "</w>"
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str]) -> Tensor:
+    """(B, L) ids of texts as any CLIP tokenizer reads them, filled or cut to the L that it knows."""
+    ids: Tensor = tokenizer(
+        list(texts), padding="max_length", truncation=True, max_length=tokenizer.model_max_length,
+        return_tensors="pt",
+    ).input_ids  # fmt: skip
+    return ids
 
 
 def train_clip_tokenizer(texts: Iterable[str], merges: int, max_length: int) -> CLIPTokenizer:

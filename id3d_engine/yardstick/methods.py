@@ -12,7 +12,8 @@
     alone-no-identity, alone-no-expression, alone-no-domain    the same with one branch silent
     plain-sds   one-step score distillation of the unadapted base, from the average head
 
-Silenced branches are weights set to zero in a copy of the prior's folder; the code is the same.
+Silenced branches, and the average head to start from, are weights set to zero in a copy of the prior's
+folder; the code is the same.
 """
 
 from __future__ import annotations
@@ -128,13 +129,13 @@ class Methods:
         generate(
             identity=person,
             out=out,
-            prior=self.prior if name == "id3d" else self._silenced(name),
+            prior=self.prior if name == "id3d" else self._altered(name),
             preset=preset,
             topology=TEMPLATE,
             seed=subject.asset.seed,
         )
 
-    def _silenced(self, name: str) -> Path:
+    def _altered(self, name: str) -> Path:
         folder = self.work / name
         if (folder / "geometry.json").is_file():
             return folder

@@ -39,7 +39,7 @@ def test_silenced_branches(tmp_path: Path) -> None:
     methods = Methods("starter", "draft", None, tmp_path)
     whole = load_file(locate("starter") / "albedo.safetensors")
     for name, parts in SILENT.items():
-        silent = load_file(methods._silenced(name) / "albedo.safetensors")
+        silent = load_file(methods._altered(name) / "albedo.safetensors")
         for key, value in silent.items():
             named = any(part in key for part in parts)
             assert (not value.any()) if named else np.array_equal(value, whole[key])
@@ -49,7 +49,7 @@ def test_silenced_branches(tmp_path: Path) -> None:
         for _ in range(2)
     )
     assert np.array_equal(one, other)  # it starts from the average head, whoever it is
-    alone = methods._silenced("alone-no-identity")
+    alone = methods._altered("alone-no-identity")
     assert not load_file(alone / "start.safetensors")["weights"].any()
     assert (
         settings_of("draft", alone).sculpt.generic

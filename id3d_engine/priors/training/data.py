@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...expressions import EXPRESSIONS, NEUTRAL
 from ..prompts import DOMAINS, UNCONDITIONAL, expression_text, prompt
+from ..tokenizer import token_ids
 from .latents import Encoded, LatentRows
 
 if TYPE_CHECKING:
@@ -76,15 +77,11 @@ def training_data(encoded: Encoded, identity: NDArray[np.float32], tokenizer: An
     descriptors = {e.name: expression_text(e.descriptor) for e in (NEUTRAL, *EXPRESSIONS)}
     expression = torch.tensor([row(descriptors[s["expression"]]) for s in encoded.said])
     empty = row(UNCONDITIONAL)
-    ids = tokenizer(
-        list(known), padding="max_length", truncation=True, max_length=tokenizer.model_max_length,
-        return_tensors="pt",
-    ).input_ids  # fmt: skip
     return TrainingData(
         latents=encoded.latents,
         identity=torch.from_numpy(identity),
         person=encoded.person,
-        texts=ids,
+        texts=token_ids(tokenizer, list(known)),
         **made,
         expression=expression,
         empty=empty,

@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from ...job import Job, Stepper
 from ..base import TextEncoder
+from ..tokenizer import token_ids
 from .curves import Curve
 from .parallel import average_gradients
 from .vae import warm_cosine
@@ -62,10 +64,7 @@ def teach_words(
         chances = torch.rand(config.batch, generator=generator).tolist()
         drawn = [kinds[i % len(kinds)] for i in range(config.batch)]
         batch = [kind[int(chance * len(kind))] for kind, chance in zip(drawn, chances, strict=True)]
-        ids = tokenizer(
-            batch, padding="max_length", truncation=True, max_length=tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids  # fmt: skip
+        ids = token_ids(tokenizer, batch)
         tokens = encoder(ids.to(accelerator.device))[0]
         wanted = torch.stack([said(text, tokens.shape[-1]) for text in batch]).to(tokens)
         ended = (ids == tokenizer.eos_token_id).cumsum(1) > 0
@@ -90,6 +89,7 @@ def said(text: str, width: int) -> Tensor:
     return total * (width**0.5 / total.norm().clamp_min(1e-6))
 
 
+@cache
 def _vector(word: str, width: int) -> Tensor:
     seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:6], "big")
     return torch.randn(width, generator=torch.Generator().manual_seed(seed))

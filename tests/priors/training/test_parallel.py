@@ -118,17 +118,9 @@ def test_a_base_of_its_own_is_trained_by_two_processes_alike(
 ) -> None:
     """The autoencoder too; plain steps leave the adapters without gradients."""
     options = (
-        dataset_folder,
-        "--begin",
-        tiny_prior,
-        "--vae-steps",
-        2,
-        "--vae-batch",
-        2,
-        "--words-steps",
-        2,
-        "--out",
-    )
+        dataset_folder, "--begin", tiny_prior,
+        "--vae-steps", 2, "--vae-batch", 2, "--words-steps", 2, "--out",
+    )  # fmt: skip
     two = launch(driver, 2, *options, tmp_path / "two", "--batch", 4)
     assert two.returncode == 0, two.stderr
     weights = load_file(tmp_path / "two" / "unet" / "diffusion_pytorch_model.safetensors")
