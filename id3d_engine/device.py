@@ -64,9 +64,9 @@ def release() -> None:
 
 
 def mixed_precision(name: str = "auto") -> str:
-    """accelerate's `mixed_precision` for training: `auto` is bf16 on CUDA and "no" on a CPU.
+    """accelerate's `mixed_precision` for training: `auto` is bf16 where hardware computes in it, else "no".
 
-    Most CPUs have no matrix units for bf16; autocast is three times slower there than float32.
+    On CPUs without instructions for bf16, autocast is three times slower than float32.
 
     Raises:
         InputError: an unknown name.
@@ -77,4 +77,13 @@ def mixed_precision(name: str = "auto") -> str:
         raise InputError(f"unknown precision {name!r}: choose one of {', '.join(PRECISIONS)}")
     if name != "auto":
         return name
-    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
+    has_bf16 = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
+    return "bf16" if has_bf16 else "no"
+
+
+def _cpu_has_bf16() -> bool:
+    import torch
+
+    # PyTorch tells of it to its own modules alone, and not in every build.
+    asks = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
+    return any(ask is not None and ask() for ask in asks)

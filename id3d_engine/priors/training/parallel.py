@@ -15,6 +15,7 @@ from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import nn
 
@@ -47,6 +48,8 @@ def start_processes(precision: str) -> Accelerator:
     """
     chosen = mixed_precision(precision)
     join_processes()
+    # Accelerate keeps the first precision of a Python process and refuses another; a training has its own.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(mixed_precision=chosen, cpu=_on_cpu())
     if accelerator.distributed_type in (
         DistributedType.FSDP,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from id3d_engine.job import Job
 from id3d_engine.priors.adapters import Adapter, AdapterSizes
@@ -21,6 +20,7 @@ from id3d_engine.priors.training.denoiser import (
     standardise_identity,
     train_denoiser,
 )
+from id3d_engine.priors.training.parallel import start_processes
 
 
 def test_each_condition_is_dropped_for_its_share_and_all_for_as_many(four_samples: TrainingData) -> None:
@@ -100,14 +100,16 @@ def test_standardising_is_a_change_of_variable(base) -> None:
     assert folded.state_dict().keys() == plain.state_dict().keys()
 
 
-def fit(base, data: TrainingData, config: DenoiserTraining, folder: Path | None = None):
+def fit(
+    base, data: TrainingData, config: DenoiserTraining, folder: Path | None = None, precision: str = "no"
+):
     torch.manual_seed(0)
     adapters = {d: Adapter(base.unet, AdapterSizes(8, rank=2)) for d in DOMAINS}
     model = Denoiser(base.unet, adapters)
     saved = []
     schedule = NoiseSchedule.of(base.scheduler)
     curve = Curve(None if folder is None else folder / "curve.jsonl", every=10)
-    accelerator = Accelerator(mixed_precision="no", cpu=True)
+    accelerator = start_processes(precision)
     train_denoiser(model, base.text_encoder, schedule, data, config, Job(), accelerator, curve, saved.append)
     return model, saved, curve
 
@@ -119,6 +121,16 @@ def test_a_frozen_base_is_bit_equal_afterwards(base, four_samples: TrainingData)
     assert all(torch.equal(after[k], v) for k, v in before.items())
     assert model.adapters["albedo"].image_proj.proj[0].weight.grad is not None
     assert saved == [2]
+
+
+def test_half_the_bits_have_the_same_gradients(base, four_samples: TrainingData) -> None:
+    config = DenoiserTraining(steps=1, batch=4, train_base=False)
+    gradients = []
+    for precision in ("no", "bf16"):
+        model, _, _ = fit(base, four_samples, config, precision=precision)
+        moved = [p.grad.flatten() for p in model.adapters.parameters() if p.grad is not None]
+        gradients.append(torch.cat(moved).double())
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
 
 
 def test_training_learns(base, tmp_path: Path, four_samples: TrainingData) -> None:

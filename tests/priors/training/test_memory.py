@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator, init_empty_weights
-from accelerate.state import AcceleratorState
+from accelerate import init_empty_weights
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 
@@ -24,6 +23,7 @@ from id3d_engine.priors.training.curves import Curve
 from id3d_engine.priors.training.data import TrainingData
 from id3d_engine.priors.training.denoiser import Denoiser, DenoiserTraining, train_denoiser
 from id3d_engine.priors.training.optimizers import make_optimizer
+from id3d_engine.priors.training.parallel import start_processes
 from id3d_engine.priors.training.text_tokens import TextTokens
 from id3d_engine.priors.training.train import TrainingConfig, train
 
@@ -71,7 +71,7 @@ def weights_after(base, data: TrainingData, config: DenoiserTraining) -> dict[st
     parts = copy.deepcopy(base)
     adapters = {d: Adapter(parts.unet, AdapterSizes(8, rank=2)) for d in DOMAINS}
     model = Denoiser(parts.unet, adapters)
-    schedule, accelerator = NoiseSchedule.of(base.scheduler), Accelerator(mixed_precision="no", cpu=True)
+    schedule, accelerator = NoiseSchedule.of(base.scheduler), start_processes("no")
     train_denoiser(
         model, parts.text_encoder, schedule, data, config, Job(), accelerator, Curve(None), lambda step: None
     )
@@ -115,12 +115,10 @@ def test_a_frozen_base_may_weigh_16_bits(
         seen.add((self.parts.unet.dtype, next(self.adapters["albedo"].parameters()).dtype))
 
     monkeypatch.setattr(training_result.Result, "save", look)
-    AcceleratorState._reset_state()  # a process has one precision
     steps = DenoiserTraining(steps=2, batch=4, learning_rate=0.01)
     config = TrainingConfig(denoiser=steps, sizes=AdapterSizes(128, rank=2), precision=precision)
     train(dataset_folder, tmp_path / "prior", config, base=tiny_prior)
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    AcceleratorState._reset_state()
     assert seen == {(half, torch.float32)}
     state = load_file(tmp_path / "prior.work" / "denoiser.safetensors")
     moved = [v for k, v in state.items() if k.startswith("module") and k.endswith("to_v_exp.weight")]

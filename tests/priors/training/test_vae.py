@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from PIL import Image
 
 from id3d_engine.job import Job
 from id3d_engine.priors.training.curves import Curve
+from id3d_engine.priors.training.parallel import start_processes
 from id3d_engine.priors.training.shards import decode_pngs
 from id3d_engine.priors.training.vae import (
     VaeTraining,
@@ -79,7 +79,7 @@ def test_psnr_of_a_known_error(base, monkeypatch) -> None:
 def test_it_learns_to_reconstruct(base, pngs, tmp_path: Path) -> None:
     config = VaeTraining(steps=45, batch=2, crop=32, learning_rate=1e-2)
     curve = Curve(tmp_path / "vae.jsonl", every=15)
-    train_vae(base.vae, pngs, config, Job(), Accelerator(mixed_precision="no", cpu=True), curve)
+    train_vae(base.vae, pngs, config, Job(), start_processes("no"), curve)
     lines = [json.loads(line) for line in (tmp_path / "vae.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [15, 30, 45]
     assert lines[-1]["error"] < 0.75 * lines[0]["error"]

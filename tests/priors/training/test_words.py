@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from id3d_engine.expressions import EXPRESSIONS, NEUTRAL
 from id3d_engine.job import Job
 from id3d_engine.priors.training.curves import Curve
+from id3d_engine.priors.training.parallel import start_processes
 from id3d_engine.priors.training.words import WordsTraining, said, teach_words
 
 DESCRIPTORS = [e.descriptor for e in (NEUTRAL, *EXPRESSIONS)]
@@ -25,7 +25,7 @@ def last_tokens(base, texts: list[str]) -> torch.Tensor:
 
 def test_texts_are_told_apart_and_alike_ones_stay_alike(base, tmp_path: Path) -> None:
     config = WordsTraining(steps=150, batch=18, learning_rate=5e-3)
-    accelerator = Accelerator(mixed_precision="no", cpu=True)
+    accelerator = start_processes("no")
     curve = Curve(tmp_path / "words.jsonl")
     teach_words(base.text_encoder, base.tokenizer, [DESCRIPTORS, CAPTIONS], config, Job(), accelerator, curve)
     tokens = last_tokens(base, DESCRIPTORS)
