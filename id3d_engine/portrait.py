@@ -19,7 +19,7 @@ from .render.hair import Hair, HairShade, draw, lit, outward, shade_strands
 from .render.lights import Lights
 from .render.normal_map import decode
 from .render.normals import render_normals, vertex_normals
-from .render.occlusion import ambient_occlusion, soft_shadows
+from .render.occlusion import ambient_occlusion, interreflected, soft_shadows
 from .render.raster import interpolate, sample_texture
 from .render.shading import linear_to_srgb, shade, srgb_to_linear
 from .render.surface import see
@@ -126,15 +126,16 @@ class Sitter:
             normal = decode(bumps, vertices, self.triangles, self.triangle_uv, fragments)[None]
         uv = covered(surface.uv)
         share = covered(interpolate(arriving, self.triangles, fragments))
+        albedo = srgb_to_linear(sample_texture(maps["albedo"], uv))
         linear = shade(
-            srgb_to_linear(sample_texture(maps["albedo"], uv)),
+            albedo,
             covered(normal),
             covered(surface.position),
             sample_texture(maps["roughness"], uv),
             sample_texture(maps["specular"], uv),
             surface.camera_position,
             lights,
-            occlusion=share[:, :1],
+            occlusion=interreflected(share[:, :1], albedo),
             visible=share[:, 1:],
             wrap=_SKIN_WRAP,
         )

@@ -57,6 +57,22 @@ def ambient_occlusion(vertices: Tensor, triangles: Tensor, directions: int = 64,
     return share[:, None]
 
 
+def interreflected(share: Tensor, albedo: Tensor) -> Tensor:
+    """Share of the sky's light that arrives over other surfaces, too, for `shade`'s occlusion.
+
+    V / (1 - albedo (1 - V)) for a share V of the sky that is seen: exact inside an integrating sphere, where
+    every place sees the opening and the same wall. Without it teeth are as dark as the mouth around them.
+
+    Args:
+        share: (B, 1, H, W) V.
+        albedo: (B, 3, H, W) linear, of the surfaces.
+
+    Returns:
+        (B, 3, H, W), from V to 1.
+    """
+    return share / (1 - albedo * (1 - share)).clamp(min=1e-6)
+
+
 def soft_shadows(
     vertices: Tensor, triangles: Tensor, directions: Tensor, spread_deg: float = 6.0, samples: int = 12
 ) -> Tensor:

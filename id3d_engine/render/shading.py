@@ -43,7 +43,7 @@ def shade(
         camera_position: (B, 3).
         lights: B of them, or one for all.
         visible: (B, D, H, W) share of each directional light that arrives (shadows), or None.
-        occlusion: (B, 1, H, W) share of the environment that arrives, or None.
+        occlusion: (B, 1 or 3, H, W) share of the environment that arrives, or None.
         wrap: 0 for Lambert. Above 0, diffuse light reaches round the terminator by that cosine,
             red farthest, and is renormalised: a cheap stand-in for subsurface scattering.
 

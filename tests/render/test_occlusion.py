@@ -1,6 +1,6 @@
 import torch
 
-from id3d_engine.render.occlusion import ambient_occlusion, soft_shadows, visible_from
+from id3d_engine.render.occlusion import ambient_occlusion, interreflected, soft_shadows, visible_from
 
 
 def with_screen(ball):
@@ -58,3 +58,15 @@ def test_a_wide_lamp_has_a_half_shadow():
         assert share[floor[:, 0] < -0.06].min() == 1 and share[floor[:, 0] > 0.06].max() == 0
         widths.append(int(((share > 0.05) & (share < 0.95)).sum()))
     assert 0 < widths[0] < widths[1]
+
+
+def test_walls_light_each_other_as_in_an_integrating_sphere() -> None:
+    share = torch.tensor([0.0, 0.1, 0.4, 1.0], dtype=torch.float64).view(1, 1, 1, 4)
+    albedo = torch.tensor([0.0, 0.3, 0.7], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 1, 4)
+    # Light that came straight through the opening, once from the wall, twice, ...
+    arrived, bounced = torch.zeros_like(albedo), share.expand_as(albedo)
+    for _ in range(400):
+        arrived = arrived + bounced
+        bounced = bounced * albedo * (1 - share)
+    assert torch.allclose(interreflected(share, albedo), arrived, atol=1e-12)
+    assert interreflected(torch.zeros(1, 1, 1, 1), torch.ones(1, 3, 1, 1)).isfinite().all()
