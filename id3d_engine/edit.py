@@ -227,6 +227,7 @@ def with_new_hair(head: Head, change: Change, task: Task) -> Head:
 def repainted(head: Head, change: Change, task: Task) -> Head:
     """The head with new maps, as large as its own; the normal map's relief stays where the look does."""
     from .appearance.detail import Detail
+    from .assets.wishes import read_wishes
 
     keys = dict(zip(head.names, head.shape_keys, strict=True))
     start = material(head)
@@ -237,7 +238,9 @@ def repainted(head: Head, change: Change, task: Task) -> Head:
         change.maps[0] != change.maps[1] or change.hanging[0] != change.hanging[1]
     ):
         start, detail = redrawn(start, change.maps, change.hanging, task), Detail.of(change.maps[1])
-    maps = textures(colour(head.vertices, keys, start, detail, task))
+    # What the text wishes of a known look was drawn at once: tone included.
+    known = change.maps is not None and not read_wishes(task.text or "").unread
+    maps = textures(colour(head.vertices, keys, start, detail, task, keep_tone=known))
     # Maps of single expressions belong to the old neutral's.
     relief = {name: image for name, image in head.textures.items() if name == "normal" and detail is None}
     return replace(head, textures=maps | relief)

@@ -162,7 +162,7 @@ def painted(
 
     look = start.appearance
     authored = author_textures(task.template, look, task.settings.paint.size, hanging)
-    return colour(vertices, offsets, authored, Detail.of(look), task)
+    return colour(vertices, offsets, authored, Detail.of(look), task, keep_tone=start.tone_seen)
 
 
 def assemble(

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,9 @@ def find_start(
 
     start = regressed(photos, person, prior, template, note)
     wishes = read(text, note)
-    return dressed_in(template, *grant(wishes, start.skin, start.appearance, template)) if wishes else start
+    wished = dressed_in(template, *grant(wishes, start.skin, start.appearance, template)) if wishes else start
+    # What the start head does not know of may be a matter of tone ("sunburnt").
+    return replace(wished, tone_seen=start.tone_seen and not wishes.unread)
 
 
 def read(text: str, note: Callable[[str], None]) -> Wishes:
@@ -247,8 +249,13 @@ def colour(
     start: Material,
     detail: Detail | None,
     task: Task,
+    *,
+    keep_tone: bool,
 ) -> Maps:
-    """Appearance: score distillation on the pseudo-albedo, from start maps of the finished maps' size."""
+    """Appearance: score distillation on the pseudo-albedo, from start maps of the finished maps' size.
+
+    With `keep_tone` features alone are painted, and the skin's mean colour stays the start's.
+    """
     from .appearance.paint import paint
     from .priors.prior import Prior
 
@@ -265,6 +272,7 @@ def colour(
         task.settings.paint,
         task.job,
         detail=detail,
+        keep_tone=keep_tone,
     )
 
 

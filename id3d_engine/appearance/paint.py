@@ -61,6 +61,8 @@ def paint(
     config: PaintConfig,
     job: Job,
     detail: Detail | None = None,
+    *,
+    keep_tone: bool = False,
 ) -> Maps:
     """Paint one head.
 
@@ -76,6 +78,7 @@ def paint(
         config: Settings.
         job: Seed, progress, cancel, checkpoints (stage "paint").
         detail: Strengths of the micro relief.
+        keep_tone: The start's mean skin colour is known, as from photos: nothing moves it.
 
     Returns:
         Maps at `config.size`.
@@ -104,6 +107,7 @@ def paint(
         job,
         prior.image_size,
         device=prior.device,
+        keep_tone=keep_tone,
     )
     return bake(canvas, vertices, template, start, expressions, config, detail)
 
@@ -120,12 +124,15 @@ def fit(
     view_size: int,
     network: PsiAConfig | None = None,
     device: torch.device | str = "cpu",
+    *,
+    keep_tone: bool = False,
 ) -> Canvas:
     """The rounds; whatever `guide` answers is what is painted."""
     rows = 1 + len(expressions) if config.per_expression else 1
     canvas = Canvas(
-        template, start, rows, config.grid, view_size, job.generator(STAGE, -1), device, config=network
-    )
+        template, start, rows, config.grid, view_size, job.generator(STAGE, -1), device, network,
+        keep_tone=keep_tone,
+    )  # fmt: skip
     optimizer = torch.optim.Adam(canvas.parameters(), lr=config.learning_rate.start, betas=(0.9, 0.95))
     live = LiveView(job, _Portrait(canvas, vertices))
     for number in job.steps(STAGE, config.rounds, Stepper(canvas, optimizer), "painting skin and eyes"):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +58,13 @@ class HeadStart:
         skin: (V, 3) float32, the neutral head without hair, metres.
         neutral: (V, 3) float32, the same with raised hair.
         appearance: What `author_textures` paints it with.
+        tone_seen: Whether its skin's colour was measured in photos; if so, painting does not move it.
     """
 
     skin: NDArray[np.float32]
     neutral: NDArray[np.float32]
     appearance: AppearanceParameters
+    tone_seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -338,4 +340,5 @@ def start_of(folder: Path, person: Identity, template: HeadTemplate) -> HeadStar
         look = with_silhouette(look, person.silhouette, template.given_attributes.attributes(shape[None])[0])
     if person.colours is not None:  # after the style: who is bald has no hair's colour
         look = with_colours(look, person.colours)
-    return start_head(template, shape, look)
+    start = start_head(template, shape, look)
+    return replace(start, tone_seen=person.colours is not None)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from id3d_engine.appearance import paint as paint_module
 from id3d_engine.appearance.atlas import make_atlas
-from id3d_engine.appearance.canvas import Canvas
+from id3d_engine.appearance.canvas import Canvas, tone_texels
 from id3d_engine.appearance.guide import target_term
 from id3d_engine.appearance.paint import bake, draw_views, fit
 from id3d_engine.appearance.pseudo_albedo import film, lobe, look, pseudo_albedo
@@ -66,6 +66,28 @@ def test_painting_finds_a_known_albedo(template, skin, start, goal, painted):
     before = np.abs(at(start.albedo_srgb, template) - at(goal.albedo_srgb, template))[skin]
     after = np.abs(at(painted.albedo_srgb, template) - at(goal.albedo_srgb, template))[skin]
     assert after.mean() < before.mean() / 3
+
+
+def test_a_known_tone_stays_while_features_are_painted(template, start, goal):
+    """A prior that also wants another skin colour gets its features alone."""
+    known = albedo(goal)
+    atlas = make_atlas(template, 256)
+    tone = tone_texels(template, atlas).numpy()
+
+    def darker(pixels, here):
+        wanted = 0.6 * sample_texture(known, here.views.surface.uv)
+        return target_term(here.views.gather(wanted), here.views.weight)
+
+    moved = {}
+    for keep in (False, True):
+        canvas = fit(
+            template.vertices, {}, template, start, darker, [], SMALL, Job(seed=0), 48, NET, keep_tone=keep
+        )
+        maps = bake(canvas, template.vertices, template, start, [], SMALL)
+        moved[keep] = at(maps.albedo_srgb, template) - at(start.albedo_srgb, template)
+    assert moved[False][tone].mean() < -0.05
+    assert np.abs(moved[True][tone].mean(axis=0)).max() < 0.02
+    assert np.abs(moved[True][tone]).mean() > 0.005  # features it has
 
 
 def test_no_shadow_is_burnt_in(template, skin, shading, start, goal, monkeypatch):
