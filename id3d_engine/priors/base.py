@@ -8,14 +8,17 @@ save_base(base, folder)                    # fp16 weights, `StableDiffusionPipel
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_log
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_log
 
 from ..models.pipeline import check_pipeline
 from .tokenizer import save_clip_files
@@ -83,7 +86,8 @@ def save_base(base: Base, folder: Path, dtype: torch.dtype = torch.float16) -> N
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    with _own_progress_only():
+        pipeline.save_pretrained(folder, safe_serialization=True)
     save_clip_files(base.tokenizer, Path(folder) / "tokenizer")
 
 
@@ -94,13 +98,27 @@ def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Base:
         InputError: the folder holds another kind of model, is incomplete, or its weights are pickled.
     """
     check_pipeline(Path(folder))
-    return Base(
-        unet=UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=dtype),
-        vae=AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype),
-        text_encoder=CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=dtype),
-        tokenizer=CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
-        scheduler=DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
-    )
+    with _own_progress_only():
+        return Base(
+            unet=UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=dtype),
+            vae=AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype),
+            text_encoder=CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=dtype),
+            tokenizer=CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
+            scheduler=DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
+        )
+
+
+@contextmanager
+def _own_progress_only() -> Iterator[None]:
+    """Without the bars that reading and writing models draws into ours."""
+    shown = [log for log in (diffusers_log, transformers_log) if log.is_progress_bar_enabled()]
+    for log in shown:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in shown:
+            log.enable_progress_bar()
 
 
 def _cast(model: Any, dtype: torch.dtype) -> Any:

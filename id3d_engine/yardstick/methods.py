@@ -69,8 +69,11 @@ SILENT = {
 }
 ALONE = ("alone", *(f"alone-{name}" for name in SILENT if name != "plain-sds"))
 FROM_AVERAGE = (*ALONE, "plain-sds")
-# A start that knows nobody is asked of from much noise, and of all that a prior thinks of heads.
-ASKED = Advice(noise=(0.6, 0.25), guidance=2.0, generic=0.5)
+# A start that knows nobody is asked of from much noise: for a shape's likeness, and for colours as they are.
+ASKED = {
+    "geometry": Advice(noise=(0.6, 0.3), guidance=4.0, generic=0.0),
+    "albedo": Advice(noise=(0.6, 0.25), guidance=1.5, generic=1.0),
+}
 WHOLE = ("id3d", *SILENT, *ALONE)
 METHODS = ("average", "nearest", "ridge", "embedding", "start", "several", *WHOLE)
 
@@ -150,9 +153,11 @@ class Methods:
                 if any(part in key for part in silent):
                     tensors[key] = np.zeros_like(value)
             save_file(tensors, path)
-            if name in ALONE:
+            if name in FROM_AVERAGE:
                 about = path.with_suffix(".json")
-                about.write_text(json.dumps(json.loads(about.read_text()) | {"advice": asdict(ASKED)}))
+                about.write_text(
+                    json.dumps(json.loads(about.read_text()) | {"advice": asdict(ASKED[domain])})
+                )
         start = load_start(unfinished)
         if name in FROM_AVERAGE and start is not None:
             save_start(replace(start, weights=np.zeros_like(start.weights)), unfinished)

@@ -130,3 +130,10 @@ def test_nothing_is_left_of_what_cannot_be_assembled(
     (tmp_path / "prior").mkdir()
     with pytest.raises(InputError, match="prior exists already: give another --out"):
         assemble("normals", "plain", tmp_path / "prior")
+
+
+def test_reading_and_writing_a_base_draws_no_bars(
+    prior_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save_base(load_base(prior_folder), tmp_path / "base")
+    assert capfd.readouterr() == ("", "")

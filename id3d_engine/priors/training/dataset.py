@@ -50,7 +50,8 @@ from ...template import HeadTemplate, load_template
 
 # On half of the photo-like renders somebody smiles, grins or talks, as people do before cameras.
 ON_PHOTOS = {"smile": 1.0, "grin": 1.0, "mouth_stretch": 0.5}
-CLOSEUPS = (None, None, None, None, "face", "face", "mouth", "eyes")
+# Expressions show in close-ups, most of all in those of the mouth.
+CLOSEUPS = (*[None] * 4, *["face"] * 4, *["mouth"] * 4, *["eyes"] * 3)
 
 # A head by its seed or place; sent to worker processes, so pickle must know it.
 HeadSource = Callable[[HeadTemplate, int], HeadAsset]
