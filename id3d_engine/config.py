@@ -69,8 +69,8 @@ def label(preset: str | Preset) -> str:
     return f"custom-{hashlib.sha256(json.dumps(asdict(preset)).encode()).hexdigest()[:12]}"
 
 
-# The shipped priors are young: what they say from much noise is worse than the start head, so they are
-# asked from little, and for what is personal alone. A better prior says so in its files (`Advice`).
+# A prior that advises nothing may be young: what it says from much noise is then worse than the start head,
+# so it is asked from little, and for what is personal alone. The shipped ones say themselves how to be asked.
 _GENTLY = Ramp(0.15, 0.08)
 _DRAFT = SculptConfig(
     cell_m=0.008,
