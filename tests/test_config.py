@@ -12,8 +12,9 @@ from id3d_engine.config import PRESETS, settings_of
 from id3d_engine.errors import InputError
 
 
-def test_a_prior_without_advice_is_asked_as_the_preset_does() -> None:
-    assert settings_of("draft") == PRESETS["draft"]
+def test_a_prior_without_advice_is_asked_as_the_preset_does(tiny_prior: Path) -> None:
+    assert settings_of("draft", tiny_prior) == PRESETS["draft"]
+    assert settings_of("draft") != PRESETS["draft"]  # the shipped ones say how to be asked
     assert settings_of(PRESETS["high"]) is PRESETS["high"]
     with pytest.raises(InputError, match="unknown preset 'best': choose one of draft, standard, high"):
         settings_of("best")
