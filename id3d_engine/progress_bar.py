@@ -46,11 +46,13 @@ class Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._before: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
+        before, self._before = self._before, progress
         if progress.stage == "note":
             print(progress.message, file=self._stream, flush=True)
-        elif progress.step == progress.steps:
+        elif progress.step == progress.steps and not _repeats(before, progress):
             text = f"{progress.stage}: {progress.steps} steps in {duration(progress.elapsed_s)}"
             print(text, file=self._stream, flush=True)
 
@@ -60,15 +62,23 @@ class Bar:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._before: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
+        before, self._before = self._before, progress
         if progress.stage == "note":
             self._stream.write(f"\r\033[K{progress.message}\n")
-        else:
+        elif not _repeats(before, progress):
             self._stream.write(f"\r\033[K{bar_text(progress)}")
             if progress.step == progress.steps:
                 self._stream.write("\n")
         self._stream.flush()
+
+
+def _repeats(before: Progress | None, now: Progress) -> bool:
+    """Whether a stage's step is told again, as with its last preview."""
+    same = before is not None and (before.stage, before.step, before.steps)
+    return same == (now.stage, now.step, now.steps)
 
 
 def bar_text(progress: Progress) -> str:

@@ -141,15 +141,17 @@ def test_json_lines_carry_every_field() -> None:
 
 def test_lines_are_one_a_stage() -> None:
     stream = io.StringIO()
-    for progress in (HALF, NOTE, DONE):
-        Lines(stream)(progress)
+    told = Lines(stream)
+    for progress in (HALF, NOTE, DONE, replace(DONE, preview="last.png")):
+        told(progress)
     assert stream.getvalue().splitlines() == [NOTE.message, "sculpt: 100 steps in 24 s"]
 
 
 def test_the_bar_is_redrawn_in_place() -> None:
     stream = io.StringIO()
-    for progress in (HALF, NOTE, DONE):
-        Bar(stream)(progress)
+    bar = Bar(stream)
+    for progress in (HALF, NOTE, DONE, replace(DONE, preview="last.png")):
+        bar(progress)
     assert stream.getvalue().count("\n") == 2
     assert bar_text(HALF) == "sculpt       [############------------] 50/100  12 s left  smile"
     assert bar_text(DONE) == "sculpt       [########################] 100/100  24 s"
