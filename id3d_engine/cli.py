@@ -252,7 +252,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-every", type=_positive, help="steps between two saves of the prior's folder")
     parser.add_argument("--rank", type=_positive, help="rank of the adapters")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on CUDA, float32 on a CPU"
+        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 where the device computes in it"
     )
     _workers(parser)
     _seed(parser)

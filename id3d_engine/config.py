@@ -59,6 +59,12 @@ def settings_of(preset: str | Preset, prior: str | Path = "starter") -> Preset:
             guidance_scale=albedo.guidance,
             generic=albedo.generic,
         )
+    if not sculpt.generic:
+        # What is asked for a person's sake alone never ends, however near the head is: more rounds even it
+        # out over more views and noise, but are to go no farther.
+        sculpt = replace(sculpt, learning_rate=sculpt.learning_rate * _DRAFT.rounds / sculpt.rounds)
+        rate = polish.learning_rate_m * _POLISH.rounds / max(polish.rounds, 1)
+        polish = replace(polish, learning_rate_m=rate)
     return Preset(sculpt, polish, paint)
 
 

@@ -20,6 +20,25 @@ def test_a_prior_without_advice_is_asked_as_the_preset_does(tiny_prior: Path) ->
         settings_of("best")
 
 
+def test_more_rounds_go_no_farther_where_the_prior_is_asked_for_the_person_alone(
+    tiny_prior: Path, tmp_path: Path
+) -> None:
+    def reach(prior: Path, preset: str) -> tuple[float, float]:
+        asked = settings_of(preset, prior)
+        sculpt, polish = asked.sculpt, asked.polish
+        return sculpt.learning_rate * sculpt.rounds, polish.learning_rate_m * polish.rounds
+
+    for preset in ("standard", "high"):
+        assert reach(tiny_prior, preset) == pytest.approx(reach(tiny_prior, "draft"))
+    folder = tmp_path / "strong"
+    shutil.copytree(tiny_prior, folder)
+    note = folder / "geometry.json"
+    values = json.loads(note.read_text(encoding="utf-8"))
+    values["advice"] = {"noise": [0.7, 0.3], "guidance": 1.0, "generic": 1.0}
+    note.write_text(json.dumps(values), encoding="utf-8")
+    assert reach(folder, "standard") > 2 * reach(folder, "draft")
+
+
 def test_advice_is_followed_in_every_stage_but_not_over_settings_of_ones_own(
     tiny_prior: Path, tmp_path: Path
 ) -> None:

@@ -80,7 +80,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     """
     assert one.keys() == other.keys()
     for key, value in one.items():
-        assert (value - other[key]).norm() <= 0.01 * value.norm() + 1e-7, key
+        assert (value - other[key]).norm() <= 0.03 * value.norm() + 1e-7, key
 
 
 @pytest.mark.slow
@@ -89,7 +89,17 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(
 ) -> None:
     def run(name: str, processes: int, *options: object, **how: bool) -> subprocess.CompletedProcess:
         return launch(
-            driver, processes, dataset_folder, "--base", tiny_prior, "--out", tmp_path / name, *options, **how
+            driver,
+            processes,
+            dataset_folder,
+            "--base",
+            tiny_prior,
+            "--out",
+            tmp_path / name,
+            "--precision",
+            "no",
+            *options,
+            **how,
         )
 
     one = run("one", 1, "--batch", 8)
