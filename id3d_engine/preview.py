@@ -39,9 +39,9 @@ def _lights() -> Lights:
 
     from .render.lights import directional, environment_map
 
-    key = directional([[0.7, -1.0, 0.8]], [[1.9, 1.83, 1.76]])
-    rim = directional([[-0.6, 1.0, 0.6]], [[0.9, 0.93, 1.0]])
-    sky = torch.linspace(0.62, 0.24, 16).reshape(16, 1, 1) * torch.tensor([0.97, 1.0, 1.05])
+    key = directional([[0.7, -1.0, 0.8]], [[2.85, 2.75, 2.64]])
+    rim = directional([[-0.6, 1.0, 0.6]], [[1.08, 1.12, 1.2]])
+    sky = torch.linspace(0.85, 0.35, 16).reshape(16, 1, 1) * torch.tensor([0.97, 1.0, 1.05])
     return key + rim + environment_map(sky.expand(16, 32, 3))
 
 

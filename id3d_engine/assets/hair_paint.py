@@ -13,7 +13,7 @@ from .texels import Float, bump, mixed, smoothstep
 
 # From platinum to black along melanin, and the same with red pigment; sRGB.
 _HAIR = np.array(
-    [(226, 204, 160), (196, 160, 104), (150, 112, 68), (98, 68, 44), (58, 40, 29), (32, 24, 20),
+    [(222, 205, 161), (188, 163, 111), (141, 116, 77), (90, 71, 52), (52, 42, 33), (30, 25, 22),
      (19, 17, 17)],
     np.float32,
 ) / 255  # fmt: skip

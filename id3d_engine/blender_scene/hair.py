@@ -15,7 +15,7 @@ from mathutils import Vector
 from numpy.typing import NDArray
 
 from ..strands import BEARD, BROW, LASH, SCALP, TIP, Strands
-from .hair_material import COLOUR, MELANIN, build_hair_material, melanin_of
+from .hair_material import ABSORPTION, COLOUR, absorption_of, build_hair_material
 from .mesh import UV_MAP
 
 # Suffix of an object's name -> the kinds of strands in it.
@@ -86,12 +86,12 @@ def _object(name: str, strands: Strands) -> bpy.types.Object:
         ("radius", "FLOAT", "POINT", "value", strands.radius[:, None] * taper),
         ("surface_uv_coordinate", "FLOAT2", "CURVE", "vector", strands.root_uv),
         (COLOUR, "FLOAT_COLOR", "CURVE", "color", opaque),
-        (MELANIN, "FLOAT", "CURVE", "value", melanin_of(colour)),
+        (ABSORPTION, "FLOAT_VECTOR", "CURVE", "vector", absorption_of(colour)),
     ):
         layer = curves.attributes.new(attribute, kind, domain)
         layer.data.foreach_set(field, values.astype(np.float32, copy=False).ravel())
     red, green, blue = colour.mean(axis=0).tolist()
-    curves.materials.append(build_hair_material(name, (red, green, blue), strands.redness))
+    curves.materials.append(build_hair_material(name, (red, green, blue)))
     return bpy.data.objects.new(name, curves)
 
 

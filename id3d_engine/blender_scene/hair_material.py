@@ -1,6 +1,6 @@
 """The material of hair curves, for both renderers: they share nothing but the strands' attributes.
 
-Cycles gets the Principled Hair BSDF, whose melanin sets the colour of hair as in nature. EEVEE draws
+Cycles gets the Principled Hair BSDF, whose absorption sets the colour of hair as in nature. EEVEE draws
 that node as plain diffuse with another socket's colour, so that it gets a Principled BSDF with the
 strands' colours and an output of its own.
 """
@@ -11,41 +11,41 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-# Per-curve attributes: scene-linear colour, and the melanin that comes nearest to it.
-COLOUR, MELANIN = "colour", "melanin"
+# Per-curve attributes, scene-linear: colour, and the absorption that gives hair about that colour.
+COLOUR, ABSORPTION = "colour", "absorption"
 
 # Lightness that differs from hair to hair, as shares of it.
 _UNEVEN = 0.12
 _ROUGHNESS = 0.35
-# Measured: long hair, strands 0.45 mm thick, rendered by Cycles 5.0 in even white light with melanin from
-# 0.05 to 0.9. Without what mirrors off it, its luminance y gives sqrt(-ln(1 - melanin)) = -a ln y - b, within
-# 0.03 of melanin. Colour and absorption go together like that in Chiang et al., "A Practical and Controllable
-# Hair and Fur Model", 2016, with other constants: strands on a head are less dense than the hair there.
-# That slope is 0.27. Lamps from behind shine through, and short hair is less dense: a third more, by eye.
-_SLOPE, _OFFSET = 0.36, 0.09
+# Measured: long hair, strands 0.45 mm thick, rendered by Cycles 5.0 in even white light. Without what mirrors
+# off it, a channel's value c comes from the absorption (-a ln c - b)^2. The form is that of Chiang et al., "A
+# Practical and Controllable Hair and Fur Model", 2016, with other constants: strands on a head are less dense
+# than the hair there. Lamps from behind shine through, and short hair is less dense: luminance gets a third
+# more, by eye, and hues stay.
+_LIGHTNESS_SLOPE, _HUE_SLOPE, _OFFSET = 0.33, 0.248, 0.083
 
 
-def melanin_of(colour: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Melanin, 0..1 as the Principled Hair BSDF counts it, that gives hair the lightness of a colour.
+def absorption_of(colour: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Absorption coefficients, as the Principled Hair BSDF counts them, that give hair about its colour.
 
     Args:
         colour: (S, 3) scene-linear.
 
     Returns:
-        (S,).
+        (S, 3), 0 for white.
     """
-    luminance = np.clip(colour @ np.array([0.2126, 0.7152, 0.0722]), 1e-4, 1.0)
-    root = np.maximum(-_SLOPE * np.log(luminance) - _OFFSET, 0.0)
-    return (1.0 - np.exp(-(root**2))).astype(np.float32)
+    channels = np.log(np.clip(colour, 1e-4, 1.0))
+    lightness = np.log(np.clip(colour @ np.array([0.2126, 0.7152, 0.0722]), 1e-4, 1.0))[:, None]
+    root = -_LIGHTNESS_SLOPE * lightness - _OFFSET + _HUE_SLOPE * (lightness - channels)
+    return (np.maximum(root, 0.0) ** 2).astype(np.float32)
 
 
-def build_hair_material(name: str, colour: tuple[float, float, float], redness: float) -> bpy.types.Material:
-    """A material that draws `COLOUR` and `MELANIN` of the curves it is on.
+def build_hair_material(name: str, colour: tuple[float, float, float]) -> bpy.types.Material:
+    """A material that draws `COLOUR` and `ABSORPTION` of the curves it is on.
 
     Args:
         name: Of the data-block.
         colour: Scene-linear, for the viewport's solid mode.
-        redness: 0 brown to 1 red.
     """
     material = bpy.data.materials.new(name)
     if bpy.app.version < (5, 0, 0):
@@ -54,25 +54,23 @@ def build_hair_material(name: str, colour: tuple[float, float, float], redness: 
     material.roughness = _ROUGHNESS
     tree = material.node_tree
     tree.nodes.clear()
-    _for_cycles(tree, redness)
+    _for_cycles(tree)
     _for_eevee(tree)
     return material
 
 
-def _for_cycles(tree: bpy.types.NodeTree, redness: float) -> None:
+def _for_cycles(tree: bpy.types.NodeTree) -> None:
     shader = _node(tree, "ShaderNodeBsdfHairPrincipled", 0, 300)
-    shader.parametrization = "MELANIN"
-    shader.inputs["Melanin Redness"].default_value = redness
+    shader.parametrization = "ABSORPTION"
     shader.inputs["Roughness"].default_value = shader.inputs["Radial Roughness"].default_value = _ROUGHNESS
-    shader.inputs["Random Color"].default_value = _UNEVEN
     shader.inputs["Random Roughness"].default_value = _UNEVEN
     own = _node(tree, "ShaderNodeAttribute", -420, 300)
-    own.attribute_name = MELANIN
-    amount = _node(tree, "ShaderNodeMath", -210, 300)
-    amount.operation, amount.use_clamp, amount.label = "MULTIPLY", True, "Lighter or Darker"
-    amount.inputs[1].default_value = 1.0
-    tree.links.new(own.outputs["Fac"], amount.inputs[0])
-    tree.links.new(amount.outputs[0], shader.inputs["Melanin"])
+    own.attribute_name = ABSORPTION
+    amount = _node(tree, "ShaderNodeVectorMath", -210, 300)
+    amount.operation, amount.label = "SCALE", "Lighter or Darker"
+    amount.inputs["Scale"].default_value = 1.0
+    tree.links.new(own.outputs["Vector"], amount.inputs[0])
+    tree.links.new(amount.outputs["Vector"], shader.inputs["Absorption Coefficient"])
     _output(tree, shader, "CYCLES", 300)
 
 

@@ -11,9 +11,9 @@ from .hair import bounds
 
 # name, direction from the face as azimuth (positive = the head's left) and elevation, distance, size, watts
 _LIGHTS = (
-    ("Key", 40.0, 30.0, 1.0, 0.6, 20.0),
-    ("Fill", -55.0, 5.0, 1.2, 1.0, 5.0),
-    ("Rim", 160.0, 35.0, 1.0, 0.4, 12.0),
+    ("Key", 40.0, 30.0, 1.0, 0.6, 14.0),
+    ("Fill", -55.0, 5.0, 1.2, 1.0, 4.0),
+    ("Rim", 160.0, 35.0, 1.0, 0.4, 5.0),
 )
 _WORLD = (0.05, 0.05, 0.055)
 

@@ -47,6 +47,10 @@ _SKIN_TO, _VARIES = 3.0, np.diag(np.array([0.2, 0.07, 0.09]) ** 2)
 _PLAIN = (0.9, 0.5, 0.6)  # farther from the median, a point of the face shows no skin
 _DARK = 0.0015  # a floor of linear light
 _FEW = 8  # pixels, points
+# Clothes, walls and neighbours beside the face are no hair where they are this much lighter or redder than what
+# grows above it, in the same logarithms; darker is hair in shadow. Dark hair is compared above its own shine.
+_LIGHTER, _REDDER, _SHINE = 1.0, 0.8, 0.02
+_CROWN_FROM, _CROWN_TO, _CROWN_ASIDE, _ENOUGH = 0.05, 0.9, 1.6, 150  # of the face's outline; the axis; pixels
 
 
 def silhouette(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -121,7 +125,7 @@ class _View:
 
     Attributes:
         there: (S, S) 1 for the person and 0 for what is behind.
-        hair: (S, S) 1 for the person where it is not skin.
+        hair: (S, S) 1 for the person where it is not skin, nor unlike the hair above the face.
         pictured: (S, S) whether that is known.
         outside: (S, S) distance from the face's outline, 0 within.
         across, down: (S, S) how far a pixel is from the head's axis, to the right, and where along it.
@@ -160,12 +164,15 @@ class _View:
         turn = pose.turn[:, :2] @ back
         axis, along = (pose.places(_AXIS) - square.middle) @ back, turn[1]
         down = (y - axis[1]) / along[1]
+        across = x - axis[0] - down * along[0]
+        hair = there & ~_like_skin(light, face)
+        above = (down < -1) & (outside > _CROWN_FROM) & (outside < _CROWN_TO) & (np.abs(across) < _CROWN_ASIDE)
         return cls(
             there=there,
-            hair=there & ~_like_skin(light, face),
+            hair=hair & _like_hair(light, hair & above),
             pictured=np.isfinite(share),
             outside=outside,
-            across=x - axis[0] - down * along[0],
+            across=across,
             down=down,
             skull=(pose.places(_SKULL) - square.middle) @ back,
             ellipse=np.linalg.inv((turn.T * _RADII**2) @ turn),
@@ -225,3 +232,13 @@ def _like_skin(light: Array, face: Array) -> NDArray[np.bool_]:
     off = logs - middle
     alike: NDArray[np.bool_] = np.einsum("...i,ij,...j", off, np.linalg.inv(varies), off) < _SKIN_TO**2
     return alike
+
+
+def _like_hair(light: Array, crown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(S, S) whether a pixel may be hair like the crown's; all may where too little of that is seen."""
+    if crown.sum() < _ENOUGH:
+        return np.ones_like(crown)
+    logs = split(np.log(np.maximum(light, _DARK)))
+    lightness, red = np.log(np.exp(logs[..., 0]) + _SHINE), logs[..., 1]
+    alike: NDArray[np.bool_] = lightness - np.median(lightness[crown]) < _LIGHTER
+    return alike & (red - np.median(red[crown]) < _REDDER)

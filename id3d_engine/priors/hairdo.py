@@ -53,6 +53,11 @@ _SPREADS = np.array([
 _RANGES = np.array([1.3, 1.3, 1.0, 1.0, 1.0])
 _ANYTHING, _COUNTS = 0.35, 0.7
 
+# Who wears which kind of hair is surer than how exactly: short cuts share their probability.
+_KINDS = (
+    ("bald",), ("buzz", "short", "side_part", "quiff", "receding"), ("bob", "long"), ("curly", "afro"), ("bun",),
+)  # fmt: skip
+_BELOW = 0.95
 _CHOSEN = 2.0  # the sampler's logit of the style that is worn; a regressed one is this times a probability
 _LEAST = 0.02  # of a probability that is regressed
 # The sampler draws what grows; of what grows in curls, two in three are combed or cut otherwise.
@@ -73,8 +78,17 @@ def with_silhouette(
     """
     told = np.maximum(np.nan_to_num(np.asarray(look.style_logits)) / _CHOSEN, _LEAST)
     energy = -np.log(told) - np.log(_customs(person)) - _likelihood(seen)
-    share = np.exp(energy.min() - energy)
+    share = _likeliest_kind_first(np.exp(energy.min() - energy))
     return replace(look, style_logits=tuple((_CHOSEN * share / share.sum()).tolist()))
+
+
+def _likeliest_kind_first(share: Array) -> Array:
+    """(S,) the same, but no style above the best one of the most probable kind."""
+    kinds = [[HAIR_STYLES.index(style) for style in kind] for kind in _KINDS]
+    likeliest = max(kinds, key=lambda kind: share[kind].sum())
+    limited = np.minimum(share, _BELOW * share[likeliest].max())
+    limited[likeliest] = share[likeliest]
+    return limited
 
 
 def _likelihood(seen: NDArray[np.floating]) -> Array:

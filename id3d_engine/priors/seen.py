@@ -31,8 +31,8 @@ _AT_MOST = 0.15  # further from what was regressed no lamp may take it
 # How sure each is: standard deviations of the colour seen (light, red over green, green over blue: the last
 # follows lamps most), and of what was regressed. Red hair is rare, so little of a regressed red is believed.
 _SEEN = np.array([0.5, 0.2, 0.4])
-_MELANIN_SURE, _RED_SURE, _GREY_SURE = 0.25, 0.33, 0.12
-_RED_BELIEVED, _RED_ELSE = 0.3, 0.15
+_MELANIN_SURE, _RED_SURE, _GREY_SURE = 0.25, 0.25, 0.12
+_RED_BELIEVED, _RED_ELSE = 0.3, 0.05
 _SHINE = 0.02  # of light that hair of any colour reflects
 # Hair in shadow of hair is redder and yellower than its pigment: 0.13 and 0.18 on the renders.
 _SHADED = np.array([0.0, 0.1, 0.1])

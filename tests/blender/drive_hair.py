@@ -81,7 +81,7 @@ facts["parts"] = {
         "surface": [part.parent.name, part.data.surface.name, part.data.surface_uv_map],
         "radius": np.unique(column(part.data, "radius", "value", 1).round(6)).tolist(),
         "colour": column(part.data, "colour", "color", 4)[0].round(4).tolist(),
-        "melanin": column(part.data, "melanin", "value", 1).ravel().round(3).tolist()[:2],
+        "absorption": column(part.data, "absorption", "vector", 3)[0].round(4).tolist(),
         "targets": sorted(
             node.target
             for node in part.data.materials[0].node_tree.nodes

@@ -29,10 +29,15 @@ def test_the_network_is_mediapipes(portrait_image) -> None:
 
 
 def drawn(
-    *, hair: float = 0.0, curtains: bool = False, shoulders: float = 2.3, turn: float = 0.0
+    *,
+    hair: float = 0.0,
+    curtains: bool = False,
+    shoulders: float = 2.3,
+    turn: float = 0.0,
+    cloth: tuple[int, int, int] = HAIR,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Photograph, points and mask of the mean face, its skull larger by `hair`; neck and face are skin, and
-    `curtains` hang beside them; turned by `turn` degrees about the vertical."""
+    """Photograph, points and mask of the mean face, its skull larger by `hair`; neck and face are skin,
+    `curtains` hang beside them, and `cloth` is on the shoulders; turned by `turn` degrees about the vertical."""
     angle = np.radians(turn)
     about_y = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
     middle = np.array([SIZE / 2, SIZE / 2 + 60, 0])
@@ -53,7 +58,7 @@ def drawn(
     draw.polygon([tuple(point) for point in points[list(outline), :2]], fill=SKIN)
     neck, top = place(0, 0, 1.26)[0], place(0, shoulders, 0)[1]
     draw.rectangle([neck - 0.8 * UNIT, place(0, 1.2, 0)[1], neck + 0.8 * UNIT, SIZE], fill=SKIN)
-    draw.rectangle([0, top, SIZE, SIZE], fill=HAIR)
+    draw.rectangle([0, top, SIZE, SIZE], fill=cloth)
     pixels = np.array(image)
     return pixels, points, (pixels != BACKGROUND).any(axis=2).astype(np.float32)
 
@@ -85,6 +90,17 @@ def test_long_hair_fills_the_place_beside_the_face(turn: float) -> None:
 def test_neck_and_shoulders_are_no_hair() -> None:
     found = numbers(drawn(shoulders=1.5))
     assert found["jaw"] < 0.35 and found["cheeks"] < 0.3
+
+
+@pytest.mark.parametrize("cloth", [(190, 30, 40), (235, 235, 230), (150, 160, 170)])
+def test_a_shirt_beside_the_jaw_is_no_hair(cloth: tuple[int, int, int]) -> None:
+    assert numbers(drawn(hair=0.3, shoulders=0.7))["jaw"] > 0.6  # as dark as the hair
+    assert numbers(drawn(hair=0.3, shoulders=0.7, cloth=cloth))["jaw"] < 0.2
+
+
+def test_hair_in_shadow_is_hair() -> None:
+    found = numbers(drawn(hair=0.3, shoulders=0.0, cloth=(22, 14, 10)))
+    assert found["ears"] > 0.6 and found["jaw"] > 0.8
 
 
 def test_what_the_picture_cuts_off_is_unknown() -> None:
