@@ -47,10 +47,12 @@ _SKIN_TO, _VARIES = 3.0, np.diag(np.array([0.2, 0.07, 0.09]) ** 2)
 _PLAIN = (0.9, 0.5, 0.6)  # farther from the median, a point of the face shows no skin
 _DARK = 0.0015  # a floor of linear light
 _FEW = 8  # pixels, points
-# Clothes, walls and neighbours beside the face are no hair where they are this much lighter or redder than what
-# grows above it, in the same logarithms; darker is hair in shadow. Dark hair is compared above its own shine.
+# Clothes, walls and neighbours beside the face are no hair where they are this much lighter or redder than
+# what grows above it, in the same logarithms; darker is hair in shadow. Dark hair is compared above its own
+# shine.
 _LIGHTER, _REDDER, _SHINE = 1.0, 0.8, 0.02
-_CROWN_FROM, _CROWN_TO, _CROWN_ASIDE, _ENOUGH = 0.05, 0.9, 1.6, 150  # of the face's outline; the axis; pixels
+# The crown: units from the face's outline and beside the axis; pixels.
+_CROWN_FROM, _CROWN_TO, _CROWN_ASIDE, _ENOUGH = 0.05, 0.9, 1.6, 150
 
 
 def silhouette(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -166,7 +168,9 @@ class _View:
         down = (y - axis[1]) / along[1]
         across = x - axis[0] - down * along[0]
         hair = there & ~_like_skin(light, face)
-        above = (down < -1) & (outside > _CROWN_FROM) & (outside < _CROWN_TO) & (np.abs(across) < _CROWN_ASIDE)
+        above = (
+            (down < -1) & (outside > _CROWN_FROM) & (outside < _CROWN_TO) & (np.abs(across) < _CROWN_ASIDE)
+        )
         return cls(
             there=there,
             hair=hair & _like_hair(light, hair & above),

@@ -55,9 +55,13 @@ _ANYTHING, _COUNTS = 0.35, 0.7
 
 # Who wears which kind of hair is surer than how exactly: short cuts share their probability.
 _KINDS = (
-    ("bald",), ("buzz", "short", "side_part", "quiff", "receding"), ("bob", "long"), ("curly", "afro"), ("bun",),
-)  # fmt: skip
-_BELOW = 0.95
+    ("bald",),
+    ("buzz", "short", "side_part", "quiff", "receding"),
+    ("bob", "long"),
+    ("curly", "afro"),
+    ("bun",),
+)
+_BELOW = 0.95  # of its best style, where others end
 _CHOSEN = 2.0  # the sampler's logit of the style that is worn; a regressed one is this times a probability
 _LEAST = 0.02  # of a probability that is regressed
 # The sampler draws what grows; of what grows in curls, two in three are combed or cut otherwise.

@@ -64,7 +64,7 @@ def test_each_part_is_an_object_on_the_head(facts):
         assert part["radius"][0] == pytest.approx(6e-5) and part["radius"][-1] == pytest.approx(2e-4)
         # (0.5, 0.25, 0.1) of sRGB, linear
         assert part["colour"] == pytest.approx([0.2140, 0.0509, 0.0100, 1.0], abs=2e-4)
-        # Hair of that orange lets red through, and its luminance, 0.083, is that of half melanin: 0.5 of green.
+        # Hair of that orange lets red through; by its luminance, 0.083, green is half absorbed.
         red, green, blue = part["absorption"]
         assert 0.15 < red < 0.5 * green and green < 0.6 * blue and 0.4 < green < 0.9
     assert facts["active"] == ["anna"] and facts["skin"] == ["anna_skin", "anna_eyes", "anna_mouth"]

@@ -37,7 +37,7 @@ def drawn(
     cloth: tuple[int, int, int] = HAIR,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Photograph, points and mask of the mean face, its skull larger by `hair`; neck and face are skin,
-    `curtains` hang beside them, and `cloth` is on the shoulders; turned by `turn` degrees about the vertical."""
+    `curtains` hang beside them, `cloth` is on the shoulders; turned by `turn` degrees about the vertical."""
     angle = np.radians(turn)
     about_y = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
     middle = np.array([SIZE / 2, SIZE / 2 + 60, 0])

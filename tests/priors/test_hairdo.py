@@ -103,7 +103,9 @@ def test_rendered_hair_is_recognised() -> None:
         head = dressed(HeadStart(asset.skin, asset.neutral, look), template)
         photo = Sitter(head).shaded("neutral", [10.0], preset("studio"), 320)[0]
         seen = silhouette(photo, face_points(photo, encoder.faces(photo)[0]).points)
-        share = worn(dict(zip(NAMES, seen.tolist(), strict=True)), person(african=0.8, asian=0.0, caucasian=0.2))
+        share = worn(
+            dict(zip(NAMES, seen.tolist(), strict=True)), person(african=0.8, asian=0.0, caucasian=0.2)
+        )
         kinds = {"long": ("long", "bob"), "afro": ("afro", "curly")}
         found[style] = {kind: sum(share[name] for name in names) for kind, names in kinds.items()}
     assert found["long"]["long"] > 0.6 > 0.15 > max(found["short"]["long"], found["afro"]["long"])
