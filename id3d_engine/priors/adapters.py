@@ -12,19 +12,21 @@ A fresh adapter changes nothing: every added path ends in zero weights.
 
     adapter = Adapter(unet, AdapterSizes(identity_dimension=128))      # owns all trained weights
     denoiser = AdaptedUNet(unet, adapter)                              # installs the processors
-    denoiser(latents, t, text_tokens, identity, expression_tokens)     # (B,4,h,w) raw prediction
-    adapter.lambda_id, adapter.lambda_exp = 0.8, 1.0                   # takes effect at once
+    heard = denoiser.heard(text_tokens, identity, expression_tokens)   # once for all steps of a batch
+    denoiser(latents, t, heard)                                        # (B,4,h,w) raw prediction
+    adapter.lambda_id, adapter.lambda_exp = 0.8, 1.0                   # for what is heard from now on
     adapter.fuse(unet)                     # for use: one projection a self-attention, as fast as the base
     adapter.remove(unet)                                               # the base again
 
 The processors are plain objects, so `unet.state_dict()` and `unet.parameters()` stay the base's.
-Conditions reach them through diffusers' `cross_attention_kwargs`: plain function arguments, hence
-safe with gradient checkpointing, torch.compile, threads and any batch size.
+Keys and values of conditions do not depend on the image: they are made once and reach the processors
+through diffusers' `cross_attention_kwargs`, plain function arguments, hence safe with gradient
+checkpointing, torch.compile, threads and any batch size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import UNet
+
+CONDITIONS = ("id", "exp")
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ class Adapter(nn.Module):
         self.sizes = sizes
         self.lambda_id = 1.0
         self.lambda_exp = 1.0
+        self.silent: frozenset[str] = frozenset()
         self.image_proj = IdentityProjector(
             sizes.identity_dimension,
             sizes.identity_tokens,
@@ -157,14 +162,19 @@ class Adapter(nn.Module):
         return self.layers[path.replace(".", "/")]
 
     def fuse(self, unet: UNet) -> None:
-        """Like `install`, for weights that rest: self-attention projects once, the domain's update added in.
+        """Like `install`, for weights that rest: self-attention projects once, the domain's update added in,
+        and conditions whose values are all zero are not looked at.
 
         Call it when base and adapter have their final device and dtype.
         """
         self.install(unet)
+        heard = set()
         for path, attention in attention_layers(unet).items():
-            if not attention.is_cross_attention:
+            if attention.is_cross_attention:
+                heard |= {k for k in CONDITIONS if getattr(self.branch(path), f"to_v_{k}").weight.any()}
+            else:
                 attention.set_processor(FusedSelfAttention(attention, self.branch(path)))
+        self.silent = frozenset(CONDITIONS) - heard
 
     @staticmethod
     def remove(unet: UNet) -> None:
@@ -180,38 +190,89 @@ def install(unet: UNet, adapters: Sequence[Adapter]) -> None:
     for path, attention in attention_layers(unet).items():
         branches = [adapter.branch(path) for adapter in adapters]
         if attention.is_cross_attention:
-            attention.set_processor(ConditionedCrossAttention(adapters, branches))
+            attention.set_processor(ConditionedCrossAttention(path))
         else:
             attention.set_processor(DomainSelfAttention(branches))
 
 
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What a UNet's cross-attention is told of B images.
+
+    Attributes:
+        text: (B, L, C) tokens.
+        keys: Path of a layer -> keys and values (B, M, heads*d) of the text, then of what else is heard.
+    """
+
+    text: Tensor
+    keys: dict[str, list[tuple[Tensor, Tensor]]]
+
+
+def listen(
+    unet: UNet, adapters: Sequence[Adapter], text: Tensor, identity: Tensor, expression: Tensor
+) -> Heard:
+    """Conditions as one or several domains hear them, each its equal share of the rows.
+
+    Args:
+        unet: With the adapters installed.
+        adapters: Of the domains.
+        text: (B, L, C) text tokens.
+        identity: (B, D) embeddings; a row of zeros is "no identity".
+        expression: (B, L', C) expression tokens; those of "" are "no expression".
+    """
+    added = {}
+    for kind in CONDITIONS:
+        strengths = [getattr(adapter, f"lambda_{kind}") for adapter in adapters]
+        if any(s and kind not in a.silent for s, a in zip(strengths, adapters, strict=True)):
+            added[kind] = strengths
+    tokens = {"exp": expression}
+    if "id" in added:
+        tokens["id"] = _shared([adapter.image_proj for adapter in adapters], identity)
+    keys = {}
+    for path, attn in attention_layers(unet).items():
+        if attn.is_cross_attention:
+            own = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
+            keys[path] = [(attn.to_k(own), attn.to_v(own))]
+            branches = [adapter.branch(path) for adapter in adapters]
+            # The strengths scale the values: the same sum, and there are fewer of them than of queries.
+            for kind, strengths in added.items():
+                to_k, to_v = ([getattr(branch, f"to_{x}_{kind}") for branch in branches] for x in "kv")
+                keys[path].append(
+                    (_shared(to_k, tokens[kind]), _shared(to_v, tokens[kind], strengths)),
+                )
+    return Heard(text, keys)
+
+
+def answer(unet: UNet, latents: Tensor, t: Tensor, heard: Heard) -> Tensor:
+    """(B, 4, h, w): the UNet's raw prediction, with adapters installed.
+
+    Args:
+        unet: With the adapters installed.
+        latents: (B, 4, h, w) noised, scaled latents.
+        t: (B,) integer timesteps.
+        heard: See `listen`.
+    """
+    told = {"heard": heard.keys}
+    return unet(latents, t, encoder_hidden_states=heard.text, cross_attention_kwargs=told, return_dict=False)[
+        0
+    ]
+
+
 class AdaptedUNet(nn.Module):
-    """A UNet with an adapter installed; the module that a trainer wraps (DDP, compile)."""
+    """A UNet with an adapter installed."""
 
     def __init__(self, unet: UNet, adapter: Adapter) -> None:
         super().__init__()
         self.unet, self.adapter = unet, adapter
         adapter.install(unet)
 
-    def forward(
-        self, latents: Tensor, t: Tensor, text: Tensor, identity: Tensor, expression: Tensor
-    ) -> Tensor:
-        """The base's raw prediction (epsilon or v, as its scheduler says).
+    def heard(self, text: Tensor, identity: Tensor, expression: Tensor) -> Heard:
+        """See `listen`."""
+        return listen(self.unet, [self.adapter], text, identity, expression)
 
-        Args:
-            latents: (B, 4, h, w) noised, scaled latents.
-            t: (B,) integer timesteps.
-            text: (B, L, C) text tokens.
-            identity: (B, D) embeddings; a row of zeros is "no identity".
-            expression: (B, L', C) expression tokens; those of "" are "no expression".
-
-        Returns:
-            (B, 4, h, w).
-        """
-        tokens = {"identity_tokens": self.adapter.image_proj(identity), "expression_tokens": expression}
-        return self.unet(
-            latents, t, encoder_hidden_states=text, cross_attention_kwargs=tokens, return_dict=False
-        )[0]
+    def forward(self, latents: Tensor, t: Tensor, heard: Heard) -> Tensor:
+        """See `answer`: epsilon or v, as the base's scheduler says."""
+        return answer(self.unet, latents, t, heard)
 
 
 class DomainSelfAttention:
@@ -233,8 +294,7 @@ class DomainSelfAttention:
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        identity_tokens: Tensor | None = None,
-        expression_tokens: Tensor | None = None,
+        heard: object = None,  # diffusers tells all processors all there is
     ) -> Tensor:
         query, key, value = self.projected(attn, hidden_states)
         mask = _mask(attn, attention_mask, hidden_states)
@@ -263,8 +323,8 @@ class FusedSelfAttention(DomainSelfAttention):
 class ConditionedCrossAttention:
     """Attention processor: cross-attention to text, identity and expression, added up."""
 
-    def __init__(self, adapters: Sequence[Adapter], branches: Sequence[ConditionBranch]) -> None:
-        self.adapters, self.branches = adapters, branches
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     def __call__(
         self,
@@ -272,23 +332,15 @@ class ConditionedCrossAttention:
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        identity_tokens: Tensor | None = None,
-        expression_tokens: Tensor | None = None,
+        heard: Mapping[str, Sequence[tuple[Tensor, Tensor]]] | None = None,
     ) -> Tensor:
-        assert encoder_hidden_states is not None  # the UNet always passes the text
-        text = encoder_hidden_states
-        if attn.norm_cross:
-            text = attn.norm_encoder_hidden_states(text)
+        assert encoder_hidden_states is not None and heard is not None  # `answer` always passes them
         query = attn.to_q(hidden_states)
-        mask = _mask(attn, attention_mask, text)
-        out = _attend(attn, query, attn.to_k(text), attn.to_v(text), mask)
-        # The strengths scale the values: the same sum, and there are fewer of them than of queries.
-        for kind, tokens in (("id", identity_tokens), ("exp", expression_tokens)):
-            if tokens is not None:
-                keys, values = ([getattr(b, f"to_{x}_{kind}") for b in self.branches] for x in "kv")
-                strengths = [getattr(adapter, f"lambda_{kind}") for adapter in self.adapters]
-                key, value = _shared(keys, tokens), _shared(values, tokens, strengths)
-                out = out + _attend(attn, query, key, value)
+        mask = _mask(attn, attention_mask, encoder_hidden_states)
+        (key, value), *added = heard[self.path]
+        out = _attend(attn, query, key, value, mask)
+        for key, value in added:
+            out = out + _attend(attn, query, key, value)
         return _finish(attn, out, hidden_states)
 
 
@@ -317,7 +369,7 @@ def _shared(layers: Sequence[nn.Module], x: Tensor, strengths: Sequence[float] |
     shares = x.chunk(len(layers)) if len(layers) > 1 else [x]
     made = [layer(share) for layer, share in zip(layers, shares, strict=True)]
     if strengths is not None:
-        made = [strength * each for strength, each in zip(strengths, made, strict=True)]
+        made = [each if s == 1 else s * each for s, each in zip(strengths, made, strict=True)]
     return torch.cat(made) if len(made) > 1 else made[0]
 
 

@@ -33,7 +33,7 @@ from torch.utils.checkpoint import checkpoint
 from ..device import weights_dtype
 from ..errors import InputError
 from .adapter_files import UNET_FILE, AdapterConfig, load_adapter, read_adapter_config
-from .adapters import AdaptedUNet, Adapter
+from .adapters import AdaptedUNet, Adapter, Heard
 from .base import Base, image_size, load_base
 from .conditions import Conditions
 from .locate import locate
@@ -253,20 +253,11 @@ class Prior:
         Raises:
             InputError: the batch sizes differ.
         """
-        if not len(noisy) == len(t) == len(conditions):
-            raise InputError(
-                f"{len(noisy)} latents, {len(t)} timesteps and {len(conditions)} conditions were given:"
-                " give one of each an image"
-            )
-        t = self.moved(t)
-        if guidance_scale == 1:
-            out = self._raw(noisy, t, conditions)
-        else:
-            both = Conditions.join([conditions.unconditional(), conditions])
-            out_un, out_c = self._raw(torch.cat([noisy, noisy]), torch.cat([t, t]), both).chunk(2)
-            out = guide(out_un, out_c, guidance_scale, rescale)
-        return self.schedule.eps_and_x0(noisy, out, t)
+        _check_counts(noisy, t, conditions)
+        heard = self._heard(conditions, guidance_scale)
+        return self._predicted(noisy, self.moved(t), heard, guidance_scale, rescale)
 
+    @torch.no_grad()
     def denoise(
         self,
         noisy: Tensor,
@@ -282,14 +273,15 @@ class Prior:
         One step is `predict`'s x0. Each image may start at its own t.
 
         Raises:
-            InputError: `steps` is below 1.
+            InputError: `steps` is below 1, or the batch sizes differ.
         """
         if steps < 1:
             raise InputError(f"denoising needs at least 1 step, got {steps}: give a positive number")
-        t = self.moved(t)
+        _check_counts(noisy, t, conditions)
+        t, heard = self.moved(t), self._heard(conditions, guidance_scale)
         grid = [(t * (steps - k) / steps).round().long() for k in range(steps)]
         for now, later in zip(grid, [*grid[1:], None], strict=True):
-            eps, x0 = self.predict(noisy, now, conditions, guidance_scale, rescale)
+            eps, x0 = self._predicted(noisy, now, heard, guidance_scale, rescale)
             noisy = x0 if later is None else self.add_noise(x0, eps, later)
         return noisy
 
@@ -322,16 +314,28 @@ class Prior:
         """
         return values.to(self.device, non_blocking=True)
 
-    def _raw(self, noisy: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        rows = (
-            noisy.to(self.dtype),
-            t,
-            conditions.text,
-            conditions.identity.to(self.dtype),
-            conditions.expression,
-        )
+    def _heard(self, conditions: Conditions, guidance_scale: float) -> list[Heard]:
+        """What the denoiser is told, in parts of so many rows as it takes at once."""
+        if guidance_scale != 1:
+            conditions = Conditions.join([conditions.unconditional(), conditions])
+        rows = (conditions.text, conditions.identity.to(self.dtype), conditions.expression)
         parts = zip(*(x.split(self.at_once.denoise) for x in rows), strict=True)
-        return torch.cat([self.denoiser(*part) for part in parts]).float()
+        return [self.denoiser.heard(*part) for part in parts]
+
+    def _predicted(
+        self, noisy: Tensor, t: Tensor, heard: list[Heard], guidance_scale: float, rescale: float
+    ) -> tuple[Tensor, Tensor]:
+        """See `predict`."""
+        if guidance_scale == 1:
+            out = self._raw(noisy, t, heard)
+        else:
+            out_un, out_c = self._raw(torch.cat([noisy, noisy]), torch.cat([t, t]), heard).chunk(2)
+            out = guide(out_un, out_c, guidance_scale, rescale)
+        return self.schedule.eps_and_x0(noisy, out, t)
+
+    def _raw(self, noisy: Tensor, t: Tensor, heard: list[Heard]) -> Tensor:
+        rows = (x.split(self.at_once.denoise) for x in (noisy.to(self.dtype), t))
+        return torch.cat([self.denoiser(*part) for part in zip(*rows, heard, strict=True)]).float()
 
     def _identity(self, embedding: Tensor | NDArray[np.floating] | None) -> Tensor:
         dimension = self.config.identity_dimension
@@ -363,6 +367,14 @@ def guide(out_un: Tensor, out_c: Tensor, scale: float, rescale: float = 0.0) -> 
         ratio = out_c.std(dim=(1, 2, 3), keepdim=True) / out.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-8)
         out = out * (rescale * ratio + 1 - rescale)
     return out
+
+
+def _check_counts(noisy: Tensor, t: Tensor, conditions: Conditions) -> None:
+    if not len(noisy) == len(t) == len(conditions):
+        raise InputError(
+            f"{len(noisy)} latents, {len(t)} timesteps and {len(conditions)} conditions were given:"
+            " give one of each an image"
+        )
 
 
 def _repeat(values: list, count: int) -> list:

@@ -12,8 +12,10 @@ from id3d_engine.priors.adapters import (
     AdapterSizes,
     ConditionBranch,
     DomainBranch,
+    answer,
     attention_layers,
     install,
+    listen,
 )
 from id3d_engine.priors.base import Base
 
@@ -36,16 +38,20 @@ def randomise(adapter: Adapter, scale: float = 0.3) -> Adapter:
     return adapter
 
 
+def asked(adapted: AdaptedUNet, latents: Tensor, t: Tensor, *told: Tensor) -> Tensor:
+    return adapted(latents, t, adapted.heard(*told))
+
+
 @torch.no_grad()
 def test_a_fresh_adapter_leaves_the_base_bit_for_bit(base: Base, inputs: tuple[Tensor, ...]) -> None:
     latents, t, text, *_ = inputs
     plain = base.unet(latents, t, text).sample
     names = list(base.unet.state_dict())
     adapted = AdaptedUNet(base.unet, Adapter(base.unet, SIZES))
-    assert torch.equal(adapted(*inputs), plain)
+    assert torch.equal(asked(adapted, *inputs), plain)
     assert list(base.unet.state_dict()) == names
     randomise(adapted.adapter)
-    assert not torch.allclose(adapted(*inputs), plain, atol=1e-2)
+    assert not torch.allclose(asked(adapted, *inputs), plain, atol=1e-2)
     adapted.adapter.remove(base.unet)
     assert torch.equal(base.unet(latents, t, text).sample, plain)
 
@@ -53,11 +59,27 @@ def test_a_fresh_adapter_leaves_the_base_bit_for_bit(base: Base, inputs: tuple[T
 @torch.no_grad()
 def test_a_fused_adapter_answers_the_same(base: Base, inputs: tuple[Tensor, ...]) -> None:
     adapted = AdaptedUNet(base.unet, randomise(Adapter(base.unet, SIZES)))
-    apart = adapted(*inputs)
+    apart = asked(adapted, *inputs)
     adapted.adapter.fuse(base.unet)
-    torch.testing.assert_close(adapted(*inputs), apart, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(asked(adapted, *inputs), apart, atol=1e-5, rtol=1e-5)
     adapted.adapter.lambda_id = 0.0
-    assert not torch.allclose(adapted(*inputs), apart, atol=1e-3)
+    assert not torch.allclose(asked(adapted, *inputs), apart, atol=1e-3)
+
+
+@torch.no_grad()
+def test_conditions_that_say_nothing_are_not_looked_at(base: Base, inputs: tuple[Tensor, ...]) -> None:
+    adapted = AdaptedUNet(base.unet, randomise(Adapter(base.unet, SIZES)))
+    for branch in adapted.adapter.layers.values():
+        if isinstance(branch, ConditionBranch):
+            branch.to_v_exp.weight.zero_()
+    expected = asked(adapted, *inputs)
+    adapted.adapter.fuse(base.unet)
+    assert adapted.adapter.silent == {"exp"}
+    heard = adapted.heard(*inputs[2:])
+    assert {len(pairs) for pairs in heard.keys.values()} == {2}  # text and identity
+    torch.testing.assert_close(adapted(*inputs[:2], heard), expected, atol=1e-5, rtol=1e-5)
+    adapted.adapter.lambda_id = 0.0
+    assert {len(pairs) for pairs in adapted.heard(*inputs[2:]).keys.values()} == {1}
 
 
 @torch.no_grad()
@@ -77,15 +99,14 @@ def test_two_domains_share_a_batch(base: Base, inputs: tuple[Tensor, ...]) -> No
     second.lambda_id = 0.5
     latents, t, text, identity, expression = inputs
     apart = [
-        AdaptedUNet(base.unet, adapter)(*(x[k : k + 1] for x in inputs))
+        asked(AdaptedUNet(base.unet, adapter), *(x[k : k + 1] for x in inputs))
         for k, adapter in enumerate((first, second))
     ]
     install(base.unet, [first, second])
-    faces = torch.cat([a.image_proj(identity[k : k + 1]) for k, a in enumerate((first, second))])
-    tokens = {"identity_tokens": faces, "expression_tokens": expression}
-    together = base.unet(latents, t, encoder_hidden_states=text, cross_attention_kwargs=tokens).sample
+    heard = listen(base.unet, [first, second], text, identity, expression)
+    together = answer(base.unet, latents, t, heard)
     torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(together[1], AdaptedUNet(base.unet, first)(*inputs)[1], atol=1e-3)
+    assert not torch.allclose(together[1], asked(AdaptedUNet(base.unet, first), *inputs)[1], atol=1e-3)
 
 
 @torch.no_grad()
@@ -95,9 +116,8 @@ def test_each_condition_acts_through_its_own_strength(base: Base, inputs: tuple[
 
     def changes(**other: Tensor) -> bool:
         given = {"identity": identity, "expression": expression}
-        return not torch.equal(
-            adapted(latents, t, text, **given), adapted(latents, t, text, **{**given, **other})
-        )
+        before, after = (adapted.heard(text, **told) for told in (given, {**given, **other}))
+        return not torch.equal(adapted(latents, t, before), adapted(latents, t, after))
 
     assert changes(identity=identity + 1)
     assert changes(expression=expression + 1)
@@ -132,7 +152,8 @@ def test_cross_attention_is_the_papers_sum(base: Base, inputs: tuple[Tensor, ...
     total += 0.7 * attention(branch.to_k_id(tokens), branch.to_v_id(tokens))
     total += 0.4 * attention(branch.to_k_exp(expression), branch.to_v_exp(expression))
     expected = attn.to_out[0](total.float())
-    got = attn(x, encoder_hidden_states=text, identity_tokens=tokens, expression_tokens=expression)
+    heard = listen(base.unet, [adapter], text, identity, expression)
+    got = attn(x, encoder_hidden_states=text, heard=heard.keys)
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -154,8 +175,8 @@ def test_self_attention_is_the_base_with_added_weights(base: Base) -> None:
 @torch.no_grad()
 def test_a_batch_is_its_images_one_by_one(base: Base, inputs: tuple[Tensor, ...]) -> None:
     adapted = AdaptedUNet(base.unet, randomise(Adapter(base.unet, SIZES)))
-    single = torch.cat([adapted(*(x[i : i + 1] for x in inputs)) for i in range(2)])
-    torch.testing.assert_close(adapted(*inputs), single, atol=1e-5, rtol=1e-5)
+    single = torch.cat([asked(adapted, *(x[i : i + 1] for x in inputs)) for i in range(2)])
+    torch.testing.assert_close(asked(adapted, *inputs), single, atol=1e-5, rtol=1e-5)
 
 
 def test_checkpointed_gradients_are_the_same(base: Base, inputs: tuple[Tensor, ...]) -> None:
@@ -163,7 +184,7 @@ def test_checkpointed_gradients_are_the_same(base: Base, inputs: tuple[Tensor, .
 
     def gradients() -> list[Tensor]:
         adapted.zero_grad()
-        adapted(*inputs).square().sum().backward()
+        asked(adapted, *inputs).square().sum().backward()
         return [p.grad.clone() for p in adapted.adapter.parameters()]
 
     plain = gradients()
@@ -207,6 +228,6 @@ def test_another_class_of_unet_is_refused() -> None:
 @torch.no_grad()
 def test_compiled_denoiser_answers_the_same(base: Base, inputs: tuple[Tensor, ...]) -> None:
     adapted = AdaptedUNet(base.unet, randomise(Adapter(base.unet, SIZES)))
-    expected = adapted(*inputs)
+    expected = asked(adapted, *inputs)
     adapted.unet = torch.compile(base.unet, backend="eager")
-    torch.testing.assert_close(adapted(*inputs), expected)
+    torch.testing.assert_close(asked(adapted, *inputs), expected)

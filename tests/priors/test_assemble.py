@@ -48,7 +48,9 @@ def test_without_faceid_it_answers_as_the_base_does_bit_for_bit(
     noisy, t = torch.randn(2, 4, 8, 8), torch.tensor([500, 20])
     person = torch.randn(prior.config.identity_dimension)
     conditions = prior.conditions(person, "a broad grin", ["front view", "left side view"], "an old man")
-    found = prior.denoiser(noisy, t, conditions.text, conditions.identity, conditions.expression)
+    heard = prior.denoiser.heard(conditions.text, conditions.identity, conditions.expression)
+    assert {len(pairs) for pairs in heard.keys.values()} == {1}  # no time goes to what says nothing
+    found = prior.denoiser(noisy, t, heard)
     plain = base.unet.eval()(noisy, t, encoder_hidden_states=conditions.text, return_dict=False)[0]
     assert torch.equal(found, plain)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from id3d_engine.errors import InputError
+from id3d_engine.priors.adapters import Heard
 from id3d_engine.priors.guidance import (
     Ramp,
     asked_change,
@@ -35,7 +36,10 @@ class GaussianDenoiser(nn.Module):
         super().__init__()
         self.unet, self.schedule = prior.denoiser.unet, prior.schedule
 
-    def forward(self, z: Tensor, t: Tensor, text: Tensor, identity: Tensor, expression: Tensor) -> Tensor:
+    def heard(self, text: Tensor, identity: Tensor, expression: Tensor) -> Heard:
+        return Heard(text, {})
+
+    def forward(self, z: Tensor, t: Tensor, heard: Heard) -> Tensor:
         signal, spread = self.schedule.roots(t)
         x0 = MU + signal * S**2 / (signal**2 * S**2 + spread**2) * (z - signal * MU)
         return self.schedule.target(x0, (z - signal * x0) / spread, t)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...job import Job, Stepper
-from ..adapters import Adapter, install
+from ..adapters import Adapter, answer, install, listen
 from ..base import TextEncoder, UNet
 from ..noise import NoiseSchedule
 from ..prompts import DOMAINS
@@ -97,11 +97,7 @@ class Denoiser(nn.Module):
             return self.unet(latents, t, encoder_hidden_states=text, return_dict=False)[0]
         adapters: list[Any] = [self.adapters[domain] for domain in domains]
         install(self.unet, adapters)
-        faces = [a.image_proj(face) for a, face in zip(adapters, identity.chunk(len(adapters)), strict=True)]
-        tokens = {"identity_tokens": torch.cat(faces), "expression_tokens": expression}
-        return self.unet(
-            latents, t, encoder_hidden_states=text, cross_attention_kwargs=tokens, return_dict=False
-        )[0]
+        return answer(self.unet, latents, t, listen(self.unet, adapters, text, identity, expression))
 
 
 class DenoiserState:
