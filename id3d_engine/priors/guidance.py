@@ -201,10 +201,10 @@ def _denoised(
 ) -> tuple[Tensor, Tensor]:
     """x0_hat from one and the same noise: of a head seen so, and of this person's."""
     noise = prior.noise(len(latents), generator) if noise is None else noise
-    general, personal = (
-        refined_latents(prior, latents, given, t, steps=steps, guidance_scale=1.0, noise=noise)
-        for given in (nobody, conditions)
-    )
+    twice, times, noises = (torch.cat([x, x]) for x in (latents, t, noise))
+    both = Conditions.join([nobody, conditions])
+    x0 = refined_latents(prior, twice, both, times, steps=steps, guidance_scale=1.0, noise=noises)
+    general, personal = x0.chunk(2)
     return general, personal
 
 

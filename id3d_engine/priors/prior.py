@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..device import weights_dtype
+from ..device import sent, weights_dtype
 from ..errors import InputError
 from .adapter_files import UNET_FILE, AdapterConfig, load_adapter, read_adapter_config
 from .adapters import AdaptedUNet, Adapter, Heard
@@ -210,7 +210,7 @@ class Prior:
                 f"the prior takes images of shape (B, {', '.join(map(str, expected))}), got"
                 f" {tuple(images.shape)}: resize them first"
             )
-        images = images.to(self.device, non_blocking=True)
+        images = self.moved(images)
         parts = images.split(self.at_once.encode)
         if len(parts) == 1 or not (torch.is_grad_enabled() and images.requires_grad):
             return torch.cat([self._encode(part) for part in parts])
@@ -312,7 +312,7 @@ class Prior:
 
         Without waiting for a GPU, which would else be idle while the next work is prepared.
         """
-        return values.to(self.device, non_blocking=True)
+        return sent(values, self.device)
 
     def _heard(self, conditions: Conditions, guidance_scale: float) -> list[Heard]:
         """What the denoiser is told, in parts of so many rows as it takes at once."""
@@ -341,7 +341,7 @@ class Prior:
         dimension = self.config.identity_dimension
         if embedding is None:
             return torch.zeros(1, dimension, device=self.device)
-        rows = torch.as_tensor(embedding, dtype=torch.float32, device=self.device)
+        rows = self.moved(torch.as_tensor(embedding, dtype=torch.float32))
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.ndim != 2 or rows.shape[1] != dimension:
             raise InputError(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ...device import sent
 from ...job import Job, Stepper
 from ..adapters import Adapter, answer, install, listen
 from ..base import TextEncoder, UNet
@@ -226,8 +227,10 @@ def _passes(
         rows = [batch.rows[mine] for batch in batches]
         clean = torch.cat([data.latents[d][r].float() for d, r in zip(DOMAINS, rows, strict=True)])
         noise, t = (torch.cat([each[mine] for each in drawn]) for drawn in (noises, times))
-        noised = schedule.add_noise(clean, noise, t).to(device)
-        target = schedule.target(clean, noise, t).to(device)
+        noised, target = (
+            sent(each, device)
+            for each in (schedule.add_noise(clean, noise, t), schedule.target(clean, noise, t))
+        )
         text, identity, expression = (
             torch.cat([getattr(batch, name)[mine] for batch in batches])
             for name in ("text", "identity", "expression")
@@ -237,9 +240,9 @@ def _passes(
                 predicted = model(
                     () if plain else DOMAINS,
                     noised,
-                    t.to(device),
+                    sent(t, device),
                     words(text),
-                    identity.to(device),
+                    sent(identity, device),
                     words(expression),
                 )
             # Domains have as many samples each, so the mean of their losses is the mean of all.

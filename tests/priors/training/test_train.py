@@ -209,7 +209,7 @@ def test_precision_is_chosen_by_the_device(monkeypatch) -> None:
     assert mixed_precision("auto") == "bf16"
     assert mixed_precision("bf16") == "bf16"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     assert mixed_precision("auto") == "bf16"
     assert TrainingConfig().precision == "auto"
 
