@@ -1,7 +1,7 @@
 """One step of plain score distillation against the sum of its floors, and against a plain diffusers step.
 
     python benchmarks/bench_sds_step.py [--prior sd15|starter|FOLDER] [--batch 4 8] [--device auto]
-                                        [--pixels 512] [--repeats 10] [--compile]
+                                        [--pixels 512] [--repeats 10] [--compile] [--gpu-gb 8]
 
 A step goes from images to the gradient that distillation asks of them. Its floors, measured alone in the
 same run, in our dtype and layout: the base UNet's forward pass with guidance (two rows an image), and the
@@ -14,7 +14,9 @@ autoencoder's encoder, forward and backward.
                the encoder, noise, two UNet rows an image, and a squared error whose gradient is the
                guidance's. No adapter at all, hence less work.
 
-Prints a Markdown table; "sd15" is the architecture with random weights, which cost the same.
+Prints a Markdown table; "sd15" is the architecture with random weights, which cost the same. Peaks are a
+step's own and its networks' weights: this benchmark keeps more of them than a run does. --gpu-gb leaves the
+process so much of the GPU, as a smaller one would, and takes images in turns where that asks for it.
 """
 
 from __future__ import annotations
@@ -49,9 +51,11 @@ def main() -> int:
     parser.add_argument("--pixels", type=int, default=512, help="of the random prior (default 512)")
     parser.add_argument("--repeats", type=int, default=10, help="timed calls; the median counts (default 10)")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--gpu-gb", type=float, help="of the GPU for this process (default all)")
     options = parser.parse_args()
     device = pick(options.device)
     torch.manual_seed(0)
+    limit_gpu(device, options.gpu_gb)
     if options.prior == "sd15":
         prior = random_prior("geometry", str(device), options.pixels)
     else:
@@ -64,11 +68,19 @@ def main() -> int:
     columns += ["compiled", "over sum"] * options.compile + ["peak GB, ours", "plain"] * on_gpu
     print(f"\n| {' | '.join(columns)} |\n|{'--:|' * len(columns)}")
     for batch in options.batch:
-        print(f"| {' | '.join(measure(prior, batch, options.repeats, options.compile))} |", flush=True)
+        cells = measure(prior, batch, options.repeats, options.compile, in_turns=options.gpu_gb is not None)
+        print(f"| {' | '.join(cells)} |", flush=True)
     return 0
 
 
-def measure(prior: Prior, batch: int, repeats: int, compiled: bool) -> list[str]:
+def limit_gpu(device: torch.device, gigabytes: float | None) -> None:
+    """Leave this process so much of a GPU."""
+    if gigabytes is not None and device.type == "cuda":
+        total = torch.cuda.mem_get_info(device)[1]
+        torch.cuda.set_per_process_memory_fraction(min(gigabytes * 1e9 / total, 1.0), device)
+
+
+def measure(prior: Prior, batch: int, repeats: int, compiled: bool, in_turns: bool = False) -> list[str]:
     """The cells of one row."""
     g, size = torch.Generator().manual_seed(1), prior.image_size
     images = torch.rand(batch, 3, size, size, generator=g).to(prior.device).requires_grad_()
@@ -76,7 +88,7 @@ def measure(prior: Prior, batch: int, repeats: int, compiled: bool) -> list[str]
     face = functional.normalize(torch.randn(prior.config.identity_dimension, generator=g), dim=0)
     conditions = prior.conditions(face, "a broad grin", ["front view"] * batch)
     quick = QuickEncoder.fit(prior, images.detach())
-    kept, prior.at_once = prior.at_once, ALL
+    kept, prior.at_once = prior.at_once, prior.at_once if in_turns else ALL
 
     def ours(encode: Callable[[Tensor], Tensor] | None = None) -> None:
         losses = sds_loss(prior, images, conditions, t, guidance_scale=GUIDANCE, noise=noise, encode=encode)
@@ -114,7 +126,12 @@ def measure(prior: Prior, batch: int, repeats: int, compiled: bool) -> list[str]
     if compiled:
         cells += [f"{ms['compiled']:.1f} ms", f"{ms['compiled'] / floor:.2f}"]
     if prior.device.type == "cuda":
-        cells += [f"{peak_bytes(calls[name], prior.device) / 1e9:.1f}" for name in ("ours", "plain")]
+        for name, networks in (
+            ("ours", (prior.denoiser, prior.vae, prior.text_encoder)),
+            ("plain", (plain.unet, plain.vae, prior.text_encoder)),
+        ):
+            weights = sum(p.nbytes for network in networks for p in network.parameters())
+            cells.append(f"{(weights + peak_bytes(calls[name], prior.device)) / 1e9:.1f}")
     prior.at_once = kept
     return cells
 

@@ -2,10 +2,12 @@
 
     python benchmarks/bench_stages.py [--preset draft] [--prior starter|FOLDER|sd15] [--device auto]
                                       [--photo examples/portrait.jpg] [--expressions all] [--pixels 512]
+                                      [--gpu-gb 8] [--compile]
 
 Prints a Markdown table: seconds a stage as `head.json` notes them, what lies between stages, and the peaks.
 "sd15" is a prior of Stable Diffusion 1.5's architecture for `--pixels` with random weights and ArcFace's
-dimension: the head is nobody's, its time is a production prior's.
+dimension: the head is nobody's, its time is a production prior's. --gpu-gb leaves the process so much of the
+GPU, as a smaller one would.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ def main() -> int:
     parser.add_argument("--photo", type=Path, default=Path("examples/portrait.jpg"))
     parser.add_argument("--expressions", default="all")
     parser.add_argument("--pixels", type=int, default=512)
+    parser.add_argument("--gpu-gb", type=float, help="of the GPU for this process (default all)")
+    parser.add_argument("--compile", action="store_true", help="try torch.compile")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -43,12 +47,14 @@ def main() -> int:
 def report(options: argparse.Namespace, folder: Path) -> None:
     """Make the head in this process, and print."""
     import torch
+    from bench_sds_step import limit_gpu
 
     from id3d_engine import generate
     from id3d_engine.device import pick
 
     random = options.prior == "sd15"
     device = pick(options.device)
+    limit_gpu(device, options.gpu_gb)
     began = time.monotonic()
     head = generate(
         None if random else [options.photo],
@@ -58,6 +64,7 @@ def report(options: argparse.Namespace, folder: Path) -> None:
         preset=options.preset,
         expressions=options.expressions,
         device=options.device,
+        compiled=options.compile,
     )
     elapsed, timings = time.monotonic() - began, head.info["timings_s"]
     print(f"{device}; {options.prior}, {options.preset}, {len(head.expressions)} expressions\n")

@@ -407,7 +407,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name in ("--device", "--progress", "--prior", "--blend"):  # a local engine's; the server has its own
         parser.add_argument(name)
     parser.add_argument("--seed", type=int, default=0)
-    for name in ("--resume", "--overwrite", "--send-photos", "--save-identity", "--debug"):
+    for name in ("--resume", "--overwrite", "--send-photos", "--save-identity", "--compile", "--debug"):
         parser.add_argument(name, action="store_true")
     return parser
 

@@ -265,6 +265,9 @@ def _head(parser: argparse.ArgumentParser) -> None:
 
 def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument(
+        "--compile", action="store_true", help="try torch.compile, which takes minutes and pays in long jobs"
+    )
 
 
 def _encoder(parser: argparse.ArgumentParser) -> None:

@@ -69,6 +69,7 @@ def edit(
     prior: str | Path = "starter",
     preset: str | Preset = "draft",
     device: str = "auto",
+    compiled: bool = False,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -88,6 +89,7 @@ def edit(
         prior: "starter", a prior folder, or a hub id.
         preset: "draft", "standard", "high", or settings of your own. Maps keep their size.
         device: "auto", "cpu" or "cuda".
+        compiled: Try torch.compile on the priors: minutes at first, for long jobs (`priors/quicken.py`).
         seed: Same seed, inputs and machine: same bytes on a CPU.
         resume: Go on from the checkpoints of a stopped run with the same request.
         overwrite: Replace a bundle that is at `out`.
@@ -141,7 +143,7 @@ def edit(
 
     cast = select(old.expressions) if old.expressions else ()
     embedding = None if person is None else person.embedding
-    task = Task(template, embedding, cast, text, prior, settings, where, job)
+    task = Task(template, embedding, cast, text, prior, settings, where, job, compiled)
     change = changes(old, target, task)
     new = old if target == "texture" else reshaped(old, change, task)
     new = new if target == "geometry" else repainted(new, change, task)

@@ -71,6 +71,7 @@ def generate(
     expressions: str | Sequence[str] = "all",
     topology: str = FINE,
     device: str = "auto",
+    compiled: bool = False,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -90,6 +91,7 @@ def generate(
         expressions: "all", or names of the 13; the 52 ARKit units are always there.
         topology: The mesh: "fine", "template" or "dmtet" (see `topology`).
         device: "auto", "cpu" or "cuda".
+        compiled: Try torch.compile on the priors: minutes at first, for long jobs (`priors/quicken.py`).
         seed: Same seed, inputs and machine: same bytes on a CPU.
         resume: Go on from the checkpoints of a stopped run with the same request.
         overwrite: Replace a bundle that is at `out`.
@@ -129,7 +131,7 @@ def generate(
     for sentence in notes:
         job.note(sentence)
 
-    task = Task(template, person.embedding, cast, text or None, prior, settings, where, job)
+    task = Task(template, person.embedding, cast, text or None, prior, settings, where, job, compiled)
     hanging = topology == DMTET  # else strands hang, and the mesh has a cap
     start = start if hanging else capped(start, template)
     vertices, offsets, surface = shape(posed(start, task), task)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .geometry.fields import StartHead
     from .geometry.sculpt import Sculpture
     from .identity import Identity
+    from .priors.prior import Prior
     from .priors.start import HeadStart
     from .template import HeadTemplate
 
@@ -55,6 +56,7 @@ class Task:
         settings: How much work each stage does.
         device: Where the priors compute.
         job: Seeds, progress, cancel, checkpoints.
+        compiled: Whether the priors' networks go through torch.compile.
     """
 
     template: HeadTemplate
@@ -65,6 +67,7 @@ class Task:
     settings: Preset
     device: torch.device
     job: Job
+    compiled: bool = False
 
 
 def find_identity(
@@ -182,6 +185,17 @@ def working_folder(out: Path, request: Any, resume: bool) -> Path:
     return work
 
 
+def prior_for(domain: str, task: Task) -> Prior:
+    """A domain's prior on the task's device."""
+    from .priors.prior import Prior
+    from .priors.quicken import quicken
+
+    prior = Prior.load(task.prior, domain, task.device)
+    if task.compiled:
+        quicken(prior, task.job.note)
+    return prior
+
+
 def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets, Surface]:
     """Geometry: surfaces by score distillation, the template wrapped onto them, expressions refined.
 
@@ -192,9 +206,8 @@ def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets, S
     from .geometry.polish import polish
     from .geometry.sculpt import sculpt
     from .geometry.unfold import unfold_keys
-    from .priors.prior import Prior
 
-    prior = Prior.load(task.prior, "geometry", task.device)
+    prior = prior_for("geometry", task)
     settings, cast, job = task.settings, task.cast, task.job
     sculpture = sculpt(start, prior, task.embedding, cast, task.text, settings.sculpt, job)
     vertices, units, expressions = wrapped(start, sculpture, task)
@@ -257,9 +270,8 @@ def colour(
     With `keep_tone` features alone are painted, and the skin's mean colour stays the start's.
     """
     from .appearance.paint import paint
-    from .priors.prior import Prior
 
-    prior = Prior.load(task.prior, "albedo", task.device)
+    prior = prior_for("albedo", task)
     return paint(
         vertices,
         offsets,

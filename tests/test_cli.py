@@ -175,7 +175,7 @@ def test_generate_passes_everything_on(
     code, text, _ = run(
         capsys, "generate", __file__, "--out", out, "--text", "with a beard", "--prior", "folder",
         "--preset", "high", "--expressions", "smile,grin", "--topology", "dmtet", "--device", "cpu",
-        "--seed", 7, "--resume", "--save-identity", "--progress", "none",
+        "--compile", "--seed", 7, "--resume", "--save-identity", "--progress", "none",
     )  # fmt: skip
     assert code == 0
     assert str(out) in text
@@ -184,8 +184,8 @@ def test_generate_passes_everything_on(
     options.pop("listener"), options.pop("cancel")
     assert options == {
         "identity": None, "out": out, "text": "with a beard", "prior": "folder", "preset": "high",
-        "expressions": "smile,grin", "topology": "dmtet", "device": "cpu", "seed": 7, "resume": True,
-        "save_identity": True, "overwrite": False,
+        "expressions": "smile,grin", "topology": "dmtet", "device": "cpu", "compiled": True, "seed": 7,
+        "resume": True, "save_identity": True, "overwrite": False,
     }  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def test_edit_passes_everything_on(
     head = tmp_path / "a.head"
     code, text, _ = run(
         capsys, "edit", head, "--text", "with a beard", "--target", "texture", "--photo", __file__,
-        "--prior", "folder", "--preset", "high", "--device", "cpu", "--seed", 7, "--resume",
+        "--prior", "folder", "--preset", "high", "--device", "cpu", "--compile", "--seed", 7, "--resume",
         "--overwrite", "--progress", "none",
     )  # fmt: skip
     assert (code, str(tmp_path / "a-edit.head") in text) == (0, True)
@@ -209,7 +209,7 @@ def test_edit_passes_everything_on(
     assert options == {
         "text": "with a beard", "target": "texture", "out": tmp_path / "a-edit.head",
         "photos": [Path(__file__)], "identity": None, "prior": "folder", "preset": "high",
-        "device": "cpu", "seed": 7, "resume": True, "overwrite": True,
+        "device": "cpu", "compiled": True, "seed": 7, "resume": True, "overwrite": True,
     }  # fmt: skip
 
 

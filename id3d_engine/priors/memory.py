@@ -82,9 +82,11 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes this process can still take, its own cache included."""
+    """Bytes this process can still take, its own cache included, within its share of the GPU."""
     torch.cuda.empty_cache()
-    return torch.cuda.mem_get_info(device)[0]
+    free, total = torch.cuda.mem_get_info(device)
+    own = torch.cuda.get_per_process_memory_fraction(device) * total - torch.cuda.memory_reserved(device)
+    return max(min(free, int(own)), 0)
 
 
 def _too_little(device: torch.device, needed: float | None) -> OutOfMemory:

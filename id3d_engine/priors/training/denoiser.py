@@ -22,6 +22,7 @@ from ...device import sent
 from ...job import Job, Stepper
 from ..adapters import Adapter, answer, install, listen
 from ..base import TextEncoder, UNet
+from ..memory import SHARE, free_bytes, peak_bytes
 from ..noise import NoiseSchedule
 from ..prompts import DOMAINS
 from .curves import Curve
@@ -44,7 +45,7 @@ class DenoiserTraining:
         accumulate: Passes a step: their gradients are averaged.
         optimizer: See `make_optimizer`.
         checkpointing: Compute activations again in the backward pass instead of keeping them; None does so
-            where the base is large.
+            where the base is large and a GPU has no room for them.
         learning_rate: Peak of a warm-up and cosine schedule.
         dropped: Share of samples that lose one condition, for each of text, identity, expression;
             as large a share loses all three (classifier-free guidance).
@@ -172,8 +173,8 @@ def train_denoiser(
     parameters = tuple(p for p in model.parameters() if p.requires_grad)
     for part in (model, text_encoder):
         part.to(accelerator.device)
-    large = sum(p.numel() for p in model.unet.parameters()) > LARGE
-    if large if config.checkpointing is None else config.checkpointing:
+    again = config.checkpointing
+    if lacks_room(model, data, config, accelerator) if again is None else again:
         model.unet.enable_gradient_checkpointing()
     plain_optimizer = make_optimizer(config.optimizer, parameters, config.learning_rate, accelerator.device)
     optimizer: Any = accelerator.prepare(plain_optimizer)
@@ -251,6 +252,38 @@ def _passes(
             accelerator.backward(loss.mean() / config.accumulate)
         losses.append(loss.detach())
     return torch.stack(losses).mean(dim=0)
+
+
+def lacks_room(
+    model: Denoiser, data: TrainingData, config: DenoiserTraining, accelerator: Accelerator
+) -> bool:
+    """Whether a large base's activations of a whole pass do not fit beside what is on the device.
+
+    On a GPU, by what one image's take; elsewhere always, since memory cannot be asked.
+    """
+    if sum(p.numel() for p in model.unet.parameters()) <= LARGE:
+        return False
+    device = accelerator.device
+    if device.type != "cuda":
+        return True
+    width = model.unet.config.cross_attention_dim
+    domain = DOMAINS[0]
+    latents = torch.zeros(1, *data.latents[domain].shape[1:], device=device)
+    tokens = torch.zeros(1, data.texts.shape[1], width, device=device)
+    nobody = torch.zeros(1, data.identity.shape[-1], device=device)
+
+    def one() -> None:
+        with accelerator.autocast():
+            t = torch.zeros(1, dtype=torch.long, device=device)
+            out = model((domain,), latents, t, tokens, nobody, tokens)
+        out.float().square().mean().backward()
+        model.zero_grad()
+
+    try:
+        need = peak_bytes(one, device)
+    except torch.cuda.OutOfMemoryError:
+        return True
+    return need * config.batch > SHARE * free_bytes(device)
 
 
 def _quick_attention(accelerator: Accelerator) -> AbstractContextManager[None]:

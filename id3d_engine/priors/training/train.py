@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from ...device import release
 from ...digest import sha256_of
 from ...errors import InputError
 from ...identity.encoders import DIMENSIONS, load_encoder
@@ -182,6 +183,7 @@ def train(
 
     model = Denoiser(parts.unet, adapters)
     train_denoiser(model, parts.text_encoder, schedule, data, config.denoiser, job, processes, curve, save)
+    release()
 
 
 def _encoded(

@@ -17,11 +17,12 @@ from id3d_engine.job import Job, Stepper
 from id3d_engine.priors.adapters import Adapter, AdapterSizes
 from id3d_engine.priors.noise import NoiseSchedule
 from id3d_engine.priors.prompts import DOMAINS
+from id3d_engine.priors.training import denoiser as denoiser_module
 from id3d_engine.priors.training import result as training_result
 from id3d_engine.priors.training import text_tokens
 from id3d_engine.priors.training.curves import Curve
 from id3d_engine.priors.training.data import TrainingData
-from id3d_engine.priors.training.denoiser import Denoiser, DenoiserTraining, train_denoiser
+from id3d_engine.priors.training.denoiser import Denoiser, DenoiserTraining, lacks_room, train_denoiser
 from id3d_engine.priors.training.optimizers import make_optimizer
 from id3d_engine.priors.training.parallel import start_processes
 from id3d_engine.priors.training.text_tokens import TextTokens
@@ -76,6 +77,16 @@ def weights_after(base, data: TrainingData, config: DenoiserTraining) -> dict[st
         model, parts.text_encoder, schedule, data, config, Job(), accelerator, Curve(None), lambda step: None
     )
     return model.adapters.state_dict()
+
+
+def test_a_large_base_keeps_no_activations_where_memory_cannot_be_asked(
+    base, four_samples: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Denoiser(base.unet, {d: Adapter(base.unet, AdapterSizes(8, rank=2)) for d in DOMAINS})
+    accelerator, config = start_processes("no"), DenoiserTraining(batch=2)
+    assert not lacks_room(model, four_samples, config, accelerator)
+    monkeypatch.setattr(denoiser_module, "LARGE", 1000)
+    assert lacks_room(model, four_samples, config, accelerator)
 
 
 def test_passes_add_up_to_a_batch(base, four_samples: TrainingData) -> None:
