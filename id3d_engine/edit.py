@@ -118,14 +118,12 @@ def edit(
     mesh, old = topology_of(old, template), on_template(old, template)
     check_destination(out, overwrite=overwrite)
     settings, where = settings_of(preset, prior), pick(device)
-    notes: list[str] = []
+    told: list[str] = []  # of the user's photos, by their names
     own = source / "identity.safetensors"
     kept = own if own.is_file() and not photos and identity is None else None
     person: Identity | None = None
     if photos or identity is not None or kept:
-        person = find_identity(photos, identity or kept, prior, notes.append)
-    else:
-        notes.append(NOBODY)
+        person = find_identity(photos, identity or kept, prior, told.append)
     request = EditRequest(
         head_sha256=sha256_of(source / "head.json"),
         target=target,
@@ -138,8 +136,10 @@ def edit(
     )
     work = working_folder(out, request, resume)
     job = Job(work, seed=seed, listener=listener, cancel=cancel)
-    for sentence in notes:
-        job.note(sentence)
+    for sentence in told:
+        job.note(sentence, keep=False)
+    if person is None:
+        job.note(NOBODY)
 
     cast = select(old.expressions) if old.expressions else ()
     embedding = None if person is None else person.embedding

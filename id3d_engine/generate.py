@@ -33,6 +33,7 @@ from .stages import (
     looks,
     shape,
     textures,
+    wished,
     working_folder,
 )
 from .topology import DMTET, FINE, TOPOLOGIES, refined
@@ -121,15 +122,16 @@ def generate(
         load_xatlas()  # better now than after the work
     cast, where, template = select(expressions), pick(device), load_template()
     settings = settings_of(preset, prior)
-    notes: list[str] = []
-    person = find_identity(photos, identity, prior, notes.append)
-    start = find_start(photos, person, text, prior, template, notes.append)
+    told: list[str] = []  # of the user's photos, by their names
+    person = find_identity(photos, identity, prior, told.append)
+    start = find_start(photos, person, prior, template, told.append)
     names = tuple(e.name for e in cast)
     request = Request(person.sha256(), person.encoder, text, str(prior), label(preset), names, topology, seed)
     work = working_folder(out, request, resume)
     job = Job(work, seed=seed, listener=listener, cancel=cancel)
-    for sentence in notes:
-        job.note(sentence)
+    for sentence in told:
+        job.note(sentence, keep=False)
+    start = wished(start, text, template, job.note)
 
     task = Task(template, person.embedding, cast, text or None, prior, settings, where, job, compiled)
     hanging = topology == DMTET  # else strands hang, and the mesh has a cap

@@ -144,9 +144,10 @@ class Job:
         digest = hashlib.sha256(f"{self.seed}/{stage}/{step}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
-    def note(self, sentence: str) -> None:
-        """A sentence that the user should see (also kept for `head.json`)."""
-        self.notes.append(sentence)
+    def note(self, sentence: str, *, keep: bool = True) -> None:
+        """A sentence that the user should see, and `head.json` is to keep unless it is about his files."""
+        if keep:
+            self.notes.append(sentence)
         self.listener(Progress("note", 0, 0, 0.0, 0.0, sentence))
 
     def show(self, picture: bytes, surface: Mapping[str, torch.Tensor]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .errors import Id3dError, InputError
 from .expressions import Expression
 from .head import Head
 from .job import Job
@@ -74,7 +74,7 @@ def find_identity(
     photos: Sequence[Path | str] | None,
     identity: Path | str | Identity | None,
     prior: str | Path,
-    note: Callable[[str], None],
+    tell: Callable[[str], None],
 ) -> Identity:
     """The identity that is meant, by the encoder that the prior was trained with.
 
@@ -89,7 +89,7 @@ def find_identity(
         raise InputError("give photos of one person, or an identity, and not both")
     wanted = read_adapter_config(locate(prior), "geometry").identity_encoder
     if identity is None:
-        return identify([Path(photo) for photo in photos or ()], wanted, notes=note)
+        return identify([Path(photo) for photo in photos or ()], wanted, notes=tell)
     person = identity if isinstance(identity, Identity) else Identity.load(identity)
     if person.encoder != wanted:
         raise InputError(
@@ -99,23 +99,16 @@ def find_identity(
     return person
 
 
-def find_start(
-    photos: Sequence[Path | str] | None,
-    person: Identity,
-    text: str,
-    prior: str | Path,
-    template: HeadTemplate,
-    note: Callable[[str], None],
-) -> HeadStart:
-    """The head that optimisation starts from: by the prior's regressor, and as the text wishes."""
+def wished(start: HeadStart, text: str, template: HeadTemplate, note: Callable[[str], None]) -> HeadStart:
+    """A start head as a text wishes it."""
     from .assets.grant import grant
     from .priors.start import dressed_in
 
-    start = regressed(photos, person, prior, template, note)
-    wishes = read(text, note)
-    wished = dressed_in(template, *grant(wishes, start.skin, start.appearance, template)) if wishes else start
+    wishes, granted = read(text, note), start
+    if wishes:
+        granted = dressed_in(template, *grant(wishes, start.skin, start.appearance, template))
     # What the start head does not know of may be a matter of tone ("sunburnt").
-    return replace(wished, tone_seen=start.tone_seen and not wishes.unread)
+    return replace(granted, tone_seen=start.tone_seen and not wishes.unread)
 
 
 def read(text: str, note: Callable[[str], None]) -> Wishes:
@@ -129,12 +122,12 @@ def read(text: str, note: Callable[[str], None]) -> Wishes:
     return wishes
 
 
-def regressed(
+def find_start(
     photos: Sequence[Path | str] | None,
     person: Identity,
     prior: str | Path,
     template: HeadTemplate,
-    note: Callable[[str], None],
+    tell: Callable[[str], None],
 ) -> HeadStart:
     """The start head of a person, by the prior's regressor.
 
@@ -149,12 +142,12 @@ def regressed(
     regressor = load_start(folder)
     if regressor is not None and regressor.encoder != person.encoder:
         if not photos:
-            note(
+            tell(
                 f"the work starts from the average head: the start regressor reads {regressor.encoder}"
                 f" identities, not {person.encoder}; give photos for a better start"
             )
             return average_start(template)
-        person = identify([Path(photo) for photo in photos], regressor.encoder, notes=note)
+        person = identify([Path(photo) for photo in photos], regressor.encoder, notes=tell)
     return start_of(folder, person, template)
 
 
@@ -313,9 +306,13 @@ def describe(request: Any, task: Task, **more: Any) -> dict[str, Any]:
     from .priors.prompts import DOMAINS
 
     home = locate(task.prior)
+    # Where a folder lies is the user's own affair; its files' digests say which prior it is.
+    name = home.name if Path(task.prior).is_dir() else str(task.prior)
     files = {path.relative_to(home).as_posix(): sha256_of(path) for path in home.rglob("*.safetensors")}
     provenance = {
         **asdict(request),
+        "prior": name,
+        "encoder_sha256": _encoder_sha256(request.encoder),
         "device": task.device.type,
         "prior_files": dict(sorted(files.items())),
         "prior_bases": {domain: read_adapter_config(home, domain).base_sha256 for domain in DOMAINS},
@@ -326,6 +323,16 @@ def describe(request: Any, task: Task, **more: Any) -> dict[str, Any]:
         "timings_s": dict(task.job.timings_s),
         "notes": list(task.job.notes),
     }
+
+
+def _encoder_sha256(name: str) -> str:
+    """Of the recogniser's weights; nothing where an identity is used without the encoder it came from."""
+    from .identity.encoders import load_encoder
+
+    try:
+        return load_encoder(name).fingerprint() if name else ""
+    except Id3dError:
+        return ""
 
 
 def looks(maps: AppearanceParameters, mesh: AppearanceParameters | None = None) -> dict[str, Any]:

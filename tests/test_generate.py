@@ -23,9 +23,11 @@ from id3d_engine.errors import Cancelled, InputError, MissingDependency
 from id3d_engine.expressions import ARKIT_NAMES
 from id3d_engine.head import Head, validate
 from id3d_engine.identity import Identity, identify
+from id3d_engine.identity.encoders import load_encoder
+from id3d_engine.job import Job
 from id3d_engine.priors.locate import locate
 from id3d_engine.priors.start import start_of
-from id3d_engine.stages import find_identity, find_start
+from id3d_engine.stages import find_identity, find_start, wished
 from id3d_engine.template import load_template
 
 PORTRAIT = Path(__file__).parent.parent / "examples" / "portrait.jpg"
@@ -113,6 +115,8 @@ def test_it_says_where_it_comes_from_and_nothing_of_the_photo(
     assert provenance["identity_sha256"] == someone().sha256()
     assert (provenance["encoder"], provenance["text"], provenance["seed"]) == ("dlib", "an old man", 3)
     assert provenance["preset"].startswith("custom-")
+    assert provenance["prior"] == tiny_prior.name and str(tiny_prior.parent) not in json.dumps(manifest)
+    assert provenance["encoder_sha256"] == load_encoder("dlib").fingerprint()
     assert provenance["expressions"] == list(CAST)
     assert "unet/diffusion_pytorch_model.safetensors" in provenance["prior_files"]
     unet = provenance["prior_files"]["unet/diffusion_pytorch_model.safetensors"]
@@ -120,6 +124,14 @@ def test_it_says_where_it_comes_from_and_nothing_of_the_photo(
     assert set(manifest["timings_s"]) == {"sculpt", "wrap", "polish", "paint"}
     assert manifest["notes"] == []
     assert Identity.load(made.folder / "identity.safetensors").sha256() == someone().sha256()
+
+
+def test_what_is_said_of_photos_stays_out_of_the_bundle() -> None:
+    heard: list[str] = []
+    job = Job(listener=lambda progress: heard.append(progress.message))
+    job.note("no face was found in anna_smith.jpg", keep=False)
+    job.note("the text asks for more than there is")
+    assert len(heard) == 2 and job.notes == heard[1:]
 
 
 def test_stages_are_announced_in_order(made: SimpleNamespace) -> None:
@@ -201,17 +213,18 @@ def test_a_start_regressor_reads_photos_by_its_own_encoder() -> None:
     template, notes = load_template(), list[str]()
     own = identify([PORTRAIT])
     wanted = start_of(locate("starter"), own, template)
-    from_photos = find_start([PORTRAIT], someone("arcface"), "", "starter", template, notes.append)
+    from_photos = find_start([PORTRAIT], someone("arcface"), "starter", template, notes.append)
     assert np.array_equal(from_photos.neutral, wanted.neutral) and not notes
-    without = find_start(None, someone("arcface"), "", "starter", template, notes.append)
+    without = find_start(None, someone("arcface"), "starter", template, notes.append)
     assert np.array_equal(without.skin, template.vertices)
     assert "starts from the average head" in notes[0] and "give photos" in notes[0]
 
 
 def test_the_start_follows_the_text_and_says_what_it_cannot() -> None:
     template, notes, person = load_template(), list[str](), identify([PORTRAIT])
-    plain = find_start(None, person, "", "starter", template, notes.append)
-    asked = find_start(None, person, "bald, with a full beard and horns", "starter", template, notes.append)
+    plain = find_start(None, person, "starter", template, notes.append)
+    assert wished(plain, "", template, notes.append) == plain and not notes
+    asked = wished(plain, "bald, with a full beard and horns", template, notes.append)
     assert (asked.appearance.style, asked.appearance.beard) == ("bald", 0.9) != plain.appearance.style
     assert np.array_equal(asked.skin, plain.skin) and not np.array_equal(asked.neutral, plain.neutral)
     assert asked.appearance.melanin == plain.appearance.melanin
