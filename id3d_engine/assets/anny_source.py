@@ -121,11 +121,6 @@ class AnnyHeads:
         self._border = ring
         return sparse.vstack([operator, inner, sparse.csr_matrix(centre)]).tocsr()
 
-    def local_offsets(self, label: str) -> NDArray[np.float32]:
-        """(V, 3) offsets of a local change at 1, for region masks."""
-        labels = list(self.model.blendshape_labels)
-        return self._shapes[labels.index(f"local_change:{label}")]
-
     def neutral(self, subjects: Subjects) -> NDArray[np.float32]:
         """(N, V, 3) neutral heads, metres.
 

@@ -17,11 +17,7 @@ Light: torch is not imported here.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from ..errors import InputError
-
-Domain = Literal["geometry", "albedo"]
 
 DOMAIN_WORDS: dict[str, str] = {"geometry": "normal map", "albedo": "albedo map"}
 DOMAINS: tuple[str, ...] = tuple(DOMAIN_WORDS)
