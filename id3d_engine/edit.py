@@ -27,9 +27,9 @@ from .stages import (
     find_identity,
     finish,
     looks,
-    read,
     shape,
     textures,
+    wishes_of,
     working_folder,
 )
 from .topology import FINE, on_template, refined, topology_of
@@ -180,7 +180,7 @@ def changes(head: Head, target: str, task: Task) -> Change:
     from .assets.grant import grant
     from .assets.hair import hair_offsets
 
-    wishes, template, known = read(task.text or "", task.job.note), task.template, head.info.get("look")
+    wishes, template, known = wishes_of(task.text, task.job.note), task.template, head.info.get("look")
     plain = AppearanceParameters()
     if known is None:
         if wishes.numbers or wishes.style:
@@ -203,14 +203,14 @@ def reshaped(head: Head, change: Change, task: Task) -> Head:
 
     Where the neutral changes, they change as the template's ARKit units do: a child's mouth opens less far.
     """
-    from .geometry.fields import StartHead
+    from .geometry.fields import PosedHead
     from .geometry.units import pose, transfer_units
 
     keys = dict(zip(head.names, head.shape_keys, strict=True))
     neutral = head.vertices + change.moved
     before, after = (transfer_units(task.template, vertices) for vertices in (head.vertices, neutral))
     own = {e.name: keys[e.name] + pose(after, e.recipe) - pose(before, e.recipe) for e in task.cast}
-    start = StartHead(neutral, own, task.template.triangles, task.template)
+    start = PosedHead(neutral, own, task.template.triangles, task.template)
     vertices, offsets, _ = shape(start, task)
     found = {**keys, **offsets}
     keys_now = np.stack([found[name] for name in head.names])
@@ -241,7 +241,7 @@ def repainted(head: Head, change: Change, task: Task) -> Head:
     ):
         start, detail = redrawn(start, change.maps, change.hanging, task), Detail.of(change.maps[1])
     # What the text wishes of a known look was drawn at once: tone included.
-    known = change.maps is not None and not read_wishes(task.text or "").unread
+    known = change.maps is not None and not read_wishes(task.text).unread
     maps = textures(colour(head.vertices, keys, start, detail, task, keep_tone=known))
     # Maps of single expressions belong to the old neutral's.
     relief = {name: image for name, image in head.textures.items() if name == "normal" and detail is None}

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .appearance.maps import Maps
     from .config import Preset
     from .geometry.closest import Surface
-    from .geometry.fields import StartHead
+    from .geometry.fields import PosedHead
     from .identity import Identity
     from .priors.start import HeadStart
 
@@ -111,7 +111,7 @@ def generate(
     from .config import label, settings_of
     from .device import pick
     from .geometry.unwrap import load_xatlas
-    from .haired import capped, haired
+    from .haired import haired, raised
     from .template import load_template
 
     out = Path(out)
@@ -133,10 +133,10 @@ def generate(
         job.note(sentence, keep=False)
     start = wished(start, text, template, job.note)
 
-    task = Task(template, person.embedding, cast, text or None, prior, settings, where, job, compiled)
+    task = Task(template, person.embedding, cast, text, prior, settings, where, job, compiled)
     hanging = topology == DMTET  # else strands hang, and the mesh has a cap
-    start = start if hanging else capped(start, template)
-    vertices, offsets, surface = shape(posed(start, task), task)
+    neutral = raised(start, template, hanging=hanging)
+    vertices, offsets, surface = shape(posed(neutral, task), task)
     maps = painted(start, vertices, offsets, hanging, task)
     head = assemble(vertices, offsets, maps, describe(request, task) | looks(start.appearance), task)
     head = head if hanging else haired(head, start.appearance, template, seed)
@@ -147,20 +147,20 @@ def generate(
     return finish(head, out, work, overwrite=overwrite, identity=person if save_identity else None)
 
 
-def posed(start: HeadStart, task: Task) -> StartHead:
-    """The start head in every expression, by its recipe in the head's own ARKit units."""
-    from .geometry.fields import StartHead
+def posed(neutral: NDArray[np.float32], task: Task) -> PosedHead:
+    """(V, 3) the start head in every expression, by its recipe in the head's own ARKit units."""
+    from .geometry.fields import PosedHead
     from .geometry.units import pose, transfer_units
 
-    units = transfer_units(task.template, start.neutral)
+    units = transfer_units(task.template, neutral)
     offsets = {e.name: pose(units, e.recipe) for e in task.cast}
-    return StartHead(start.neutral, offsets, task.template.triangles, task.template)
+    return PosedHead(neutral, offsets, task.template.triangles, task.template)
 
 
 def painted(
     start: HeadStart, vertices: NDArray[np.float32], offsets: Offsets, hanging: bool, task: Task
 ) -> Maps:
-    """The maps, from textures authored for the start head's appearance; `hanging` as there."""
+    """The maps, from textures authored for the start head's appearance; `hanging` as in `style_of`."""
     from .appearance.detail import Detail
     from .assets.skin import author_textures
 

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .assets.appearance import AppearanceParameters
-from .assets.hair import with_cap
+from .assets.hair import hair_offsets, with_cap
 from .groom import groom
 from .head import Head
 from .priors.start import HeadStart
 from .template import HeadTemplate
 
 
-def capped(start: HeadStart, template: HeadTemplate) -> HeadStart:
-    """A start head with no more than a cap raised."""
-    return replace(start, neutral=with_cap(template, start.skin, start.appearance))
+def raised(start: HeadStart, template: HeadTemplate, *, hanging: bool) -> NDArray[np.float32]:
+    """(V, 3) a start head's skin with its hair: a cap for strands, or with `hanging` all of it."""
+    if not hanging:
+        return with_cap(template, start.skin, start.appearance)
+    return start.skin + hair_offsets(template, start.skin, start.appearance)
 
 
 def haired(head: Head, look: AppearanceParameters, template: HeadTemplate, seed: int) -> Head:
-    """A head of the template's topology with strands for its look; its mesh grew from a `capped` start."""
+    """A head of the template's topology with strands for its look; its mesh grew from a start with a cap."""
     return replace(head, strands=groom(template, head.vertices, look, seed))
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .assets.wishes import Wishes
     from .config import Preset
     from .geometry.closest import Surface
-    from .geometry.fields import StartHead
+    from .geometry.fields import PosedHead
     from .geometry.sculpt import Sculpture
     from .identity import Identity
     from .priors.prior import Prior
@@ -51,7 +51,7 @@ class Task:
         template: The topology.
         embedding: (D,) identity for the priors, or None for nobody in particular.
         cast: The expressions.
-        text: What the head should look like besides, or None.
+        text: What the head should look like besides, or "".
         prior: "starter", a prior folder, or a hub id.
         settings: How much work each stage does.
         device: Where the priors compute.
@@ -62,7 +62,7 @@ class Task:
     template: HeadTemplate
     embedding: NDArray[np.float32] | None
     cast: Sequence[Expression]
-    text: str | None
+    text: str
     prior: str | Path
     settings: Preset
     device: torch.device
@@ -102,16 +102,15 @@ def find_identity(
 def wished(start: HeadStart, text: str, template: HeadTemplate, note: Callable[[str], None]) -> HeadStart:
     """A start head as a text wishes it."""
     from .assets.grant import grant
-    from .priors.start import dressed_in
 
-    wishes, granted = read(text, note), start
+    wishes, skin, look = wishes_of(text, note), start.skin, start.appearance
     if wishes:
-        granted = dressed_in(template, *grant(wishes, start.skin, start.appearance, template))
+        skin, look = grant(wishes, skin, look, template)
     # What the start head does not know of may be a matter of tone ("sunburnt").
-    return replace(granted, tone_seen=start.tone_seen and not wishes.unread)
+    return replace(start, skin=skin, appearance=look, tone_seen=start.tone_seen and not wishes.unread)
 
 
-def read(text: str, note: Callable[[str], None]) -> Wishes:
+def wishes_of(text: str, note: Callable[[str], None]) -> Wishes:
     """What a text wishes of the start; what it does not know there is told."""
     from .assets.wishes import read_wishes
 
@@ -189,7 +188,7 @@ def prior_for(domain: str, task: Task) -> Prior:
     return prior
 
 
-def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets, Surface]:
+def shape(start: PosedHead, task: Task) -> tuple[NDArray[np.float32], Offsets, Surface]:
     """Geometry: surfaces by score distillation, the template wrapped onto them, expressions refined.
 
     Returns:
@@ -212,7 +211,7 @@ def shape(start: StartHead, task: Task) -> tuple[NDArray[np.float32], Offsets, S
 
 
 def wrapped(
-    start: StartHead, sculpture: Sculpture, task: Task
+    start: PosedHead, sculpture: Sculpture, task: Task
 ) -> tuple[NDArray[np.float32], Offsets, Offsets]:
     """One topology: neutral vertices, ARKit units and expressions, the latter two as (V, 3) offsets."""
     from .geometry.expressions_fit import fit_expression

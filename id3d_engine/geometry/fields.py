@@ -24,7 +24,7 @@ CREASE = 0.5  # cells; narrower gaps than twice this are closed
 
 
 @dataclass(frozen=True, eq=False)
-class StartHead:
+class PosedHead:
     """The head that distillation starts from, in the template's topology.
 
     Attributes:
@@ -69,7 +69,7 @@ class StartFields:
         return replace(self, grid=self.grid.to(device), sdf=self.sdf.to(device), place=self.place.to(device))
 
 
-def start_fields(start: StartHead, names: tuple[str, ...], cell_m: float, reach_m: float) -> StartFields:
+def start_fields(start: PosedHead, names: tuple[str, ...], cell_m: float, reach_m: float) -> StartFields:
     """Measure the start head on a grid of its own.
 
     Args:

@@ -25,7 +25,7 @@ from ..priors.prior import Prior
 from ..priors.quick_encoder import QuickEncoder
 from ..render.cameras import Cameras, join, sample_cameras
 from ..render.normals import render_normals
-from .fields import StartFields, StartHead, start_fields
+from .fields import PosedHead, StartFields, start_fields
 from .guide import Guide, PriorGuide
 from .marching_tets import marching_tets
 from .psi_g import PsiG, PsiGConfig, Query, spread_points
@@ -113,7 +113,7 @@ class Sculpture:
 
 
 def sculpt(
-    start: StartHead,
+    start: PosedHead,
     prior: Prior,
     embedding: NDArray[np.float32] | Tensor | None,
     expressions: Sequence[Expression],
@@ -155,7 +155,7 @@ def sculpt(
     return sculpt_with(guide, start, expressions, config, job, prior.device)
 
 
-def quick_encoder(prior: Prior, start: StartHead, config: SculptConfig, job: Job) -> QuickEncoder:
+def quick_encoder(prior: Prior, start: PosedHead, config: SculptConfig, job: Job) -> QuickEncoder:
     """Fitted on the start head as the rounds will see it: whole, and close up."""
     generator = job.generator(f"{STAGE}-quick")
     cameras = join([round_cameras(config, start.landmarks(NEUTRAL.name), generator) for _ in range(2)])
@@ -169,7 +169,7 @@ def quick_encoder(prior: Prior, start: StartHead, config: SculptConfig, job: Job
 
 def sculpt_with(
     guide: Guide,
-    start: StartHead,
+    start: PosedHead,
     expressions: Sequence[Expression],
     config: SculptConfig,
     job: Job,
@@ -273,7 +273,7 @@ class Surfaces:
     @classmethod
     def begin(
         cls,
-        start: StartHead,
+        start: PosedHead,
         cast: Sequence[Expression],
         config: SculptConfig,
         job: Job,

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from ..assets.appearance import HAIR_STYLES, AppearanceParameters
-from ..assets.hair import hair_offsets
 from ..errors import InputError
 from ..identity import Identity
 from ..template import HeadTemplate
@@ -56,13 +55,11 @@ class HeadStart:
 
     Attributes:
         skin: (V, 3) float32, the neutral head without hair, metres.
-        neutral: (V, 3) float32, the same with raised hair.
         appearance: What `author_textures` paints it with.
         tone_seen: Whether its skin's colour was measured in photos; if so, painting does not move it.
     """
 
     skin: NDArray[np.float32]
-    neutral: NDArray[np.float32]
     appearance: AppearanceParameters
     tone_seen: bool = False
 
@@ -146,15 +143,8 @@ class StartRegressor:
 def start_head(
     template: HeadTemplate, shape: NDArray[np.floating], appearance: AppearanceParameters
 ) -> HeadStart:
-    """Shape coefficients and an appearance -> a start head with raised hair."""
-    return dressed_in(template, template.shape(shape), appearance)
-
-
-def dressed_in(
-    template: HeadTemplate, skin: NDArray[np.float32], appearance: AppearanceParameters
-) -> HeadStart:
-    """(V, 3) bald vertices and an appearance -> a start head with raised hair."""
-    return HeadStart(skin, skin + hair_offsets(template, skin, appearance), appearance)
+    """Shape coefficients and an appearance -> a start head."""
+    return HeadStart(template.shape(shape), appearance)
 
 
 def kernel(a: NDArray[np.float64], b: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ from ..errors import InputError
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
 from ..generate import generate
 from ..geometry.units import pose, transfer_units
-from ..haired import capped, haired
+from ..haired import haired, raised
 from ..head import Head
 from ..identity import Identity
 from ..png import to_uint8
@@ -169,10 +169,8 @@ class Methods:
     def _average(self) -> HeadStart:
         assets = [sample_asset(self.template, seed) for seed in range(AVERAGE_OF)]
         look = np.mean([asset.appearance.to_vector() for asset in assets], axis=0)
-        skin, neutral = (np.mean([getattr(a, name) for a in assets], axis=0) for name in ("skin", "neutral"))
-        return HeadStart(
-            skin.astype(np.float32), neutral.astype(np.float32), AppearanceParameters.from_vector(look)
-        )
+        skin = np.mean([asset.skin for asset in assets], axis=0)
+        return HeadStart(skin.astype(np.float32), AppearanceParameters.from_vector(look))
 
     def _nearest(self, embedding: NDArray[np.floating]) -> HeadStart:
         samples = self._samples
@@ -194,13 +192,13 @@ class Methods:
 
 def dressed(start: HeadStart, template: HeadTemplate) -> Head:
     """A start head as a whole one: expressions by recipes, maps as authored, hair as strands."""
-    start = capped(start, template)
-    units = transfer_units(template, start.neutral)
+    neutral = raised(start, template, hanging=False)
+    units = transfer_units(template, neutral)
     maps = author_textures(template, start.appearance, MAP_PX, hanging=False)
     keys = {**{e.name: pose(units, e.recipe) for e in EXPRESSIONS}, **{n: units[n] for n in ARKIT_NAMES}}
 
     head = Head(
-        vertices=start.neutral,
+        vertices=neutral,
         faces=template.faces,
         uv=template.uv,
         part=template.part,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from id3d_engine.expressions import EXPRESSIONS
-from id3d_engine.geometry.fields import StartFields, StartHead, clean, start_fields
+from id3d_engine.geometry.fields import PosedHead, StartFields, clean, start_fields
 from id3d_engine.geometry.marching_tets import marching_tets
 from id3d_engine.geometry.sdf import Solid
 from id3d_engine.geometry.tet_grid import bcc_lattice, build_grid
@@ -17,11 +17,11 @@ CELL, REACH = 0.012, 0.02
 
 
 @pytest.fixture(scope="module")
-def start() -> StartHead:
+def start() -> PosedHead:
     template = load_template()
     stretch = next(e for e in EXPRESSIONS if e.name == "mouth_stretch")
     offsets = {"mouth_stretch": template.pose(stretch.recipe)}
-    return StartHead(template.vertices, offsets, template.triangles, template)
+    return PosedHead(template.vertices, offsets, template.triangles, template)
 
 
 @pytest.fixture(scope="module")

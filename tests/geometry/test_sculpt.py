@@ -13,7 +13,7 @@ import trimesh
 from id3d_engine.blender_scene.bundle import read_safetensors
 from id3d_engine.errors import Cancelled, InputError
 from id3d_engine.expressions import EXPRESSIONS, NEUTRAL
-from id3d_engine.geometry.fields import StartHead
+from id3d_engine.geometry.fields import PosedHead
 from id3d_engine.geometry.guide import fit_to
 from id3d_engine.geometry.psi_g import PsiGConfig
 from id3d_engine.geometry.sculpt import (
@@ -61,10 +61,10 @@ class Oracle:
 
 
 @pytest.fixture(scope="module")
-def start() -> StartHead:
+def start() -> PosedHead:
     template = load_template()
     offsets = {"mouth_stretch": template.pose(STRETCH.recipe)}
-    return StartHead(template.vertices, offsets, template.triangles, template)
+    return PosedHead(template.vertices, offsets, template.triangles, template)
 
 
 @pytest.fixture(scope="module")

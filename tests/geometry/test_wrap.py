@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from id3d_engine.errors import InputError
 from id3d_engine.geometry.closest import Target, vertex_normals
-from id3d_engine.geometry.fields import StartHead, start_fields
+from id3d_engine.geometry.fields import PosedHead, start_fields
 from id3d_engine.geometry.follow import lid_rims, pieces
 from id3d_engine.geometry.marching_tets import marching_tets
 from id3d_engine.geometry.mesh_quality import surface_error, vertex_error
@@ -53,7 +53,7 @@ def _outer(template, head):
 @pytest.fixture(scope="module")
 def sculpted(template, start):
     """The start head as a tetrahedral grid of 8 mm shows it."""
-    fields = start_fields(StartHead(start, {}, template.triangles, template), ("neutral",), 0.008, 0.006)
+    fields = start_fields(PosedHead(start, {}, template.triangles, template), ("neutral",), 0.008, 0.006)
     vertices, triangles = marching_tets(fields.grid, fields.grid.vertices, fields.sdf[0])
     return vertices.numpy(), triangles.numpy()
 

@@ -100,7 +100,7 @@ def test_rendered_hair_is_recognised() -> None:
     asset, found = sample_asset(template, 7), {}
     for style in ("long", "short", "afro"):
         look = replace(asset.appearance, style_logits=style_logits(style), hair_volume=0.5)
-        head = dressed(HeadStart(asset.skin, asset.neutral, look), template)
+        head = dressed(HeadStart(asset.skin, look), template)
         photo = Sitter(head).shaded("neutral", [10.0], preset("studio"), 320)[0]
         seen = silhouette(photo, face_points(photo, encoder.faces(photo)[0]).points)
         share = worn(

@@ -9,6 +9,7 @@ import pytest
 from id3d_engine.assets.appearance import HAIR_STYLES, VECTOR_NAMES, AppearanceParameters
 from id3d_engine.assets.sampler import sample_asset
 from id3d_engine.errors import InputError
+from id3d_engine.haired import raised
 from id3d_engine.identity import Identity
 from id3d_engine.priors.reading import Reading
 from id3d_engine.priors.start import (
@@ -158,10 +159,11 @@ def test_a_known_person_starts_as_their_own_head(known, tmp_path: Path) -> None:
     template = load_template()
     save_start(regressor, tmp_path)
     start = start_of(tmp_path, Identity(embeddings[2]), template)
-    assert start.skin.dtype == start.neutral.dtype == np.float32
+    neutral = raised(start, template, hanging=True)
+    assert start.skin.dtype == neutral.dtype == np.float32
     assert np.abs(start.skin - assets[2].skin).max() < 1e-3
     assert start.appearance.style == assets[2].appearance.style
-    hair = np.linalg.norm(start.neutral - start.skin, axis=1)
+    hair = np.linalg.norm(neutral - start.skin, axis=1)
     own = np.linalg.norm(assets[2].neutral - assets[2].skin, axis=1)
     assert np.abs(hair - own).mean() < 1e-3
 

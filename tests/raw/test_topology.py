@@ -7,7 +7,7 @@ import pytest
 
 from id3d_engine.appearance.maps import Maps
 from id3d_engine.expressions import ARKIT_NAMES, NEUTRAL
-from id3d_engine.geometry.fields import StartHead
+from id3d_engine.geometry.fields import PosedHead
 from id3d_engine.geometry.psi_g import PsiGConfig
 from id3d_engine.geometry.sculpt import SculptConfig, Surfaces
 from id3d_engine.head import Head
@@ -23,7 +23,7 @@ SKIN_COLOUR = (0.7, 0.5, 0.4)
 @pytest.fixture(scope="module")
 def raw() -> tuple[RawHead, tuple]:
     template = load_template()
-    start = StartHead(template.vertices, {}, template.triangles, template)
+    start = PosedHead(template.vertices, {}, template.triangles, template)
     surface = Surfaces.begin(start, (NEUTRAL,), CONFIG, Job(), "cpu").extract(0)
     flat = np.full((64, 64), 0.5, np.float32)
     maps = Maps(

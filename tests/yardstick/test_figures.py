@@ -24,7 +24,7 @@ def asset():
 @pytest.fixture(scope="module")
 def perfect(asset) -> Head:
     """The true head, as a method would hand it over."""
-    head = dressed(HeadStart(asset.skin, asset.neutral, asset.appearance), load_template())
+    head = dressed(HeadStart(asset.skin, asset.appearance), load_template())
     keys = head.shape_keys.copy()
     for name in EXPRESSION_NAMES:
         keys[head.names.index(name)] = asset.expression(name)

@@ -45,7 +45,7 @@ def test_silenced_branches(tmp_path: Path) -> None:
             assert (not value.any()) if named else np.array_equal(value, whole[key])
     rng = np.random.default_rng(0)
     one, other = (
-        start_of(tmp_path / "plain-sds", Identity(rng.normal(size=128)), load_template()).neutral
+        start_of(tmp_path / "plain-sds", Identity(rng.normal(size=128)), load_template()).skin
         for _ in range(2)
     )
     assert np.array_equal(one, other)  # it starts from the average head, whoever it is
