@@ -22,6 +22,8 @@ if os.name == "nt":
 else:
     import fcntl
 
+_BEGUN = ("request.json", "job.json")  # what a local engine and remote.py write first
+
 
 @dataclass(frozen=True)
 class Request:
@@ -61,8 +63,9 @@ class Request:
         return generate_arguments(self.photos, Path(self.out), **own, **shared)
 
     def resumable(self) -> bool:
-        """Whether the engine left something to go on from."""
-        return (partial(Path(self.out)) / "request.json").is_file() and not Path(self.out).exists()
+        """Whether the engine, a local or a remote one, left something to go on from."""
+        work = partial(Path(self.out))
+        return any((work / name).is_file() for name in _BEGUN) and not Path(self.out).exists()
 
 
 class Busy(Exception):

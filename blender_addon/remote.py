@@ -18,6 +18,7 @@ import hashlib
 import http.client
 import ipaddress
 import json
+import math
 import os
 import re
 import shutil
@@ -53,6 +54,7 @@ _PARTS = re.compile(
     r"head\.json|head\.glb|preview\.png|(geometry|hair|identity)\.safetensors|textures/[\w-]+\.png"
 )
 _FINAL = ("done", "failed", "cancelled")
+_LATER = ("measures", "colours", "silhouette")  # what older identity files lack
 
 
 class RemoteError(Exception):
@@ -221,7 +223,7 @@ def _is_near(host: str) -> bool:
 
 
 def read_identity(path: Path) -> dict[str, Any]:
-    """A `.id` file as `{"encoder", "sources", "embedding"}`, and `"measures"` and `"colours"` if it has any.
+    """A `.id` file as `{"encoder", "sources", "embedding"}`, and those of `_LATER` that it has.
 
     Raises:
         RemoteInputError: it is no identity file.
@@ -232,11 +234,10 @@ def read_identity(path: Path) -> dict[str, Any]:
         header = json.loads(payload[8 : 8 + length])
         facts = json.loads(header["__metadata__"]["identity"])
         found: dict[str, Any] = {"encoder": facts["encoder"], "sources": facts["sources"]}
-        for name in ("embedding", *({"measures", "colours"} & header.keys())):
+        for name in ("embedding", *(name for name in _LATER if name in header)):
             begin, end = header[name]["data_offsets"]
-            found[name] = list(
-                struct.unpack(f"<{(end - begin) // 4}f", payload[8 + length + begin : 8 + length + end])
-            )
+            numbers = struct.unpack(f"<{(end - begin) // 4}f", payload[8 + length + begin : 8 + length + end])
+            found[name] = [None if math.isnan(number) else number for number in numbers]  # JSON has no NaN
         return found
     except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
         raise RemoteInputError(f"{path} is not an identity file or is damaged: make it again") from error
@@ -253,6 +254,22 @@ def generate(client: Client, options: argparse.Namespace) -> None:
     if options.out.exists() and not options.overwrite:
         raise RemoteInputError(f"{options.out} is there already: choose another name")
     work.mkdir(parents=True, exist_ok=True)
+    try:
+        _make(client, options, work)
+    except Unreachable:
+        raise  # Resume asks for the same job again
+    except RemoteError:
+        _leave_nothing(work)
+        raise
+    if options.out.exists():
+        shutil.rmtree(options.out)
+    os.replace(work / "head", options.out)
+    shutil.rmtree(work, ignore_errors=True)
+    _say("done", str(options.out), 1, 1)
+
+
+def _make(client: Client, options: argparse.Namespace, work: Path) -> None:
+    """Have the head made, and put it into `work`."""
     _say("identity", "Reading the photos")
     request = _request(options)
     once = _once(work, request, options.resume)
@@ -264,14 +281,15 @@ def generate(client: Client, options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         with contextlib.suppress(RemoteError):  # whoever cancels does not wait for a server
             client.cancel(job)
-        shutil.rmtree(work, ignore_errors=True)
+        _leave_nothing(work)
         raise
     _unpack(work / "bundle.zip", work / "head")
-    if options.out.exists():
-        shutil.rmtree(options.out)
-    os.replace(work / "head", options.out)
-    shutil.rmtree(work, ignore_errors=True)
-    _say("done", str(options.out), 1, 1)
+
+
+def _leave_nothing(work: Path) -> None:
+    # Checkpoints are those of a local engine that began this head: it can still go on.
+    if not (work / "request.json").exists():
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _request(options: argparse.Namespace) -> dict[str, Any]:
@@ -321,7 +339,9 @@ def _once(work: Path, request: dict[str, Any], resume: bool) -> str:
             return earlier["once"]
     (work / "bundle.zip").unlink(missing_ok=True)
     once = str(uuid.uuid4())
-    note.write_text(json.dumps({"request_sha256": digest, "once": once}), encoding="utf-8")
+    temporary = note.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"request_sha256": digest, "once": once}), encoding="utf-8")
+    os.replace(temporary, note)
     return once
 
 
@@ -333,7 +353,9 @@ def _follow(client: Client, job: str, work: Path) -> dict[str, Any]:
         if status.get("preview", 0) > seen:
             seen = status["preview"]
             (work / "preview.tmp").write_bytes(_patiently(lambda: client.preview(job)))
-            os.replace(work / "preview.tmp", work / "preview.png")  # whoever shows it never sees half
+            # Whoever shows it never sees half. On Windows who has it open forbids it; a newer one comes.
+            with contextlib.suppress(OSError):
+                os.replace(work / "preview.tmp", work / "preview.png")
         if status.get("state") in _FINAL:
             break
         progress = {"stage": "wait", "step": 0, "steps": 0, "message": "Waiting for the server"}

@@ -7,6 +7,7 @@ Facts go out as the last line, JSON.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 
@@ -29,4 +30,24 @@ try:
     bpy.ops.id3d.generate_head(photos=IDENTITY)
 except RuntimeError as error:
     facts["wrong_key"] = str(error)
+
+# Nobody answers: the job is offered, and can be discarded.
+folders = importlib.import_module(f"{EXTENSION}.blender_addon.preferences")
+notes = importlib.import_module(f"{EXTENSION}.blender_addon.job_notes").Notes(folders.user_folder("jobs"))
+heads = folders.heads_folder(bpy.context)
+
+
+def left() -> list[int]:
+    """Stopped jobs, and their folders."""
+    return [len(notes.unfinished()), len(list(heads.glob("*.partial")))]
+
+
+preferences.address = "http://127.0.0.1:9"
+try:
+    bpy.ops.id3d.generate_head(photos=IDENTITY)
+except RuntimeError as error:
+    facts["nobody"] = str(error)
+facts["left"] = left()
+facts["discard"] = sorted(bpy.ops.id3d.discard())
+facts["discarded"] = left()
 print(json.dumps(facts))

@@ -145,16 +145,21 @@ def server(parts):
 @pytest.fixture
 def person(tmp_path) -> Path:
     random = np.random.default_rng(0)
-    embedding, measures, colours = (random.normal(size=size).astype(np.float32) for size in (128, 40, 7))
-    return Identity(embedding, "dlib", 3, measures, colours).save(tmp_path / "anna.id")
+    embedding, measures, colours, silhouette = (
+        random.normal(size=size).astype(np.float32) for size in (128, 40, 7, 5)
+    )
+    silhouette[2:4] = np.nan
+    return Identity(embedding, "dlib", 3, measures, colours, silhouette).save(tmp_path / "anna.id")
 
 
 @pytest.fixture
 def start(server, tmp_path):
     """Start the client as the add-on does; returns the process."""
 
-    def run(*arguments: object, key: str = "", local: str = "") -> subprocess.Popen[str]:
-        command = [sys.executable, FILE, server.address, "generate", "--out", tmp_path / "anna.head"]
+    def run(
+        *arguments: object, key: str = "", local: str = "", address: str = server.address
+    ) -> subprocess.Popen[str]:
+        command = [sys.executable, FILE, address, "generate", "--out", tmp_path / "anna.head"]
         return subprocess.Popen(
             [str(part) for part in [*command, *arguments]],
             env=os.environ
@@ -187,10 +192,10 @@ def test_an_identity_goes_out_and_a_head_comes_back(server, start, person, parts
         "text": "bald", "preset": "high", "seed": 5, "expressions": "all", "topology": "fine",
     }  # fmt: skip
     assert request["identity"]["encoder"] == "dlib" and request["identity"]["sources"] == 3
-    for name in ("embedding", "measures", "colours"):
-        np.testing.assert_array_equal(
-            np.float32(request["identity"][name]), getattr(Identity.load(person), name)
-        )
+    for name in ("embedding", "measures", "colours", "silhouette"):
+        sent = np.array(request["identity"][name], np.float32)  # None, JSON's null, becomes NaN
+        np.testing.assert_array_equal(sent, getattr(Identity.load(person), name))
+    assert request["identity"]["silhouette"][2:4] == [None, None]
     assert "photos" not in request
 
     stages = [event["stage"] for event in events]
@@ -261,6 +266,28 @@ def test_resume_asks_for_the_same_job(server, start, person, tmp_path):
     assert len(server.jobs) == 1, "one job, not two"
 
 
+def test_a_job_that_nobody_answers_goes_on_later(start, person, server, tmp_path):
+    code, _, why = _end(start("--id", person, address="http://127.0.0.1:9"))
+    assert code == 1 and "does not answer" in why
+    once = json.loads((tmp_path / "anna.head.partial" / "job.json").read_text())["once"]
+    assert _end(start("--id", person, "--resume"))[0] == 0
+    assert [*server.jobs] == [once] and not (tmp_path / "anna.head.partial").exists()
+
+
+def test_a_refusal_spares_a_local_engines_checkpoints(server, start, person, tmp_path):
+    checkpoints = tmp_path / "anna.head.partial" / "request.json"
+    checkpoints.parent.mkdir()
+    checkpoints.touch()
+    assert _end(start("--id", person, "--text=TOO LONG", "--resume"))[0] == 2
+    assert checkpoints.exists()
+
+
+def test_a_preview_that_is_in_use_does_not_end_the_job(server, start, person, tmp_path):
+    (tmp_path / "anna.head.partial" / "preview.png").mkdir(parents=True)  # nothing takes its place
+    code, _, why = _end(start("--id", person))
+    assert (code, why) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("ends", "code", "sentence"),
     [
@@ -278,12 +305,13 @@ def test_a_job_that_fails_there(server, start, person, tmp_path, ends, code, sen
     server.ends = ends
     found, _, why = _end(start("--id", person))
     assert found == code and sentence in why
-    assert not (tmp_path / "anna.head").exists()
+    assert not list(tmp_path.glob("anna.head*"))
 
 
-def test_refusals_are_sentences(server, start, person):
+def test_refusals_are_sentences(server, start, person, tmp_path):
     code, _, why = _end(start("--id", person, "--text=TOO LONG"))
     assert (code, why) == (2, "id3d: the text is too long: use fewer words")
+    assert not list(tmp_path.glob("anna.head*"))
     server.key = "secret"
     code, _, why = _end(start("--id", person, key="wrong"))
     assert code == 1 and "refuses the key: check it in ID3D's preferences" in why
@@ -342,6 +370,8 @@ def test_blender_makes_a_head_there(drive, server, person, extension_zip, tmp_pa
     facts = json.loads(drive("drive_remote.py", extension_zip, server.address, person, home=tmp_path)[-1])
     assert facts["generate"] == ["FINISHED"] and facts["head"] == {"keys": 5, "seed": 7}
     assert "refuses the key: check it in ID3D's preferences" in facts["wrong_key"]
+    assert "http://127.0.0.1:9 does not answer" in facts["nobody"] and facts["left"] == [1, 1]
+    assert facts["discard"] == ["FINISHED"] and facts["discarded"] == [0, 0]
     (request,) = server.jobs.values()
     assert request["settings"]["text"] == "bald" and request["settings"]["seed"] == 3
     assert "identity" in request and "photos" not in request
