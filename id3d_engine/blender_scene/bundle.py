@@ -54,7 +54,7 @@ def read_bundle(folder: Path | str) -> Bundle:
     """Read `NAME.head` (the folder, or the `head.json` in it).
 
     Raises:
-        InputError: it is no bundle, of a newer schema, or its geometry is damaged.
+        InputError: it is no bundle, of a newer schema, incomplete or damaged.
     """
     folder = Path(folder)
     folder = folder.parent if folder.name == "head.json" else folder
@@ -62,9 +62,7 @@ def read_bundle(folder: Path | str) -> Bundle:
     arrays, metadata = read_safetensors(folder / "geometry.safetensors")
     try:
         names = tuple(json.loads(metadata["shape_keys"]))
-        vertices, faces, uv = (arrays[key] for key in ("vertices", "faces", "uv"))
-        # Parts used to be optional under the name of what Blender makes of them.
-        part = arrays.get("part", arrays.get("materials", np.zeros(len(faces), np.uint8)))
+        vertices, faces, uv, part = (arrays[key] for key in ("vertices", "faces", "uv", "part"))
         shape_keys = arrays.get("shape_keys", np.zeros((0, *vertices.shape), np.float32))
         bundle = Bundle(
             name=folder.name.removesuffix(".head") or "head",
@@ -81,6 +79,7 @@ def read_bundle(folder: Path | str) -> Bundle:
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{folder} is incomplete ({error}): make the head again") from error
     _check(bundle, folder)
+    _check_files(folder, info["files"])
     return bundle
 
 
@@ -140,7 +139,20 @@ def _read_info(folder: Path) -> dict[str, Any]:
     if not isinstance(info, dict) or info.get("schema") != SCHEMA:
         found = info.get("schema") if isinstance(info, dict) else None
         raise InputError(f"{path} has schema {found!r}, this version reads {SCHEMA}: update ID3D")
+    tables = (info.get("provenance", {}), info.get("files"))
+    if not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"{path} is damaged: copy the head again, or make it again")
     return info
+
+
+def _check_files(folder: Path, files: dict[str, Any]) -> None:
+    """By their sizes, which takes no time: Blender itself says nothing of a map that it cannot read."""
+    for name, entry in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{path} is missing: copy the whole .head folder")
+        if not isinstance(entry, dict) or path.stat().st_size != entry.get("bytes"):
+            raise InputError(f"{path} is damaged: copy the head again, or make it again")
 
 
 def _check(bundle: Bundle, folder: Path) -> None:

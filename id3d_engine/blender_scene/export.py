@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from ..errors import Id3dError
+from ..errors import Id3dError, InputError
 from .formats import check_file_name
 from .hair import hair_of
 
@@ -34,10 +34,11 @@ def export_head(
         animation: Also its Action and that of its shape keys, if there are such.
 
     Raises:
-        InputError: see `check_file_name`.
+        InputError: see `check_file_name`; or the file cannot be written there.
         Id3dError: Blender could not write the file.
     """
     check_file_name(path, kind)
+    _check_writable(path)
     moves = animation and any(_has_action(owner) for owner in (head, head.data.shape_keys))
     hair = [part for part in hair_of(head) if part.visible_get()] if kind == "usd" else []
     with _only_selected(context.view_layer, (head, *hair)), _without_modifiers(head):
@@ -49,6 +50,18 @@ def export_head(
     if not path.is_file():
         raise Id3dError(f"Blender could not write {path}: check that its folder can be written to")
     return path
+
+
+def _check_writable(path: Path) -> None:
+    """Asked before Blender's exporters, which answer with a traceback or a plugin that they miss."""
+    try:
+        new = not path.exists()
+        path.open("ab").close()
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise InputError(f"{path} cannot be written ({reason}): choose another place") from error
+    if new:
+        path.unlink()
 
 
 def _gltf(path: str, animation: bool) -> None:

@@ -52,9 +52,7 @@ def provenance(info: dict[str, Any]) -> dict[str, str | int | float | bool]:
     """`head.json`'s provenance as flat custom properties, which glTF, FBX and USD carry on."""
     engine = info.get("engine", {})
     version = engine.get("version", "") if isinstance(engine, dict) else engine
-    facts: dict[str, Any] = {"schema": info.get("schema"), "engine": version} | dict(
-        info.get("provenance") or {}
-    )
+    facts: dict[str, Any] = {"schema": info.get("schema"), "engine": version} | info.get("provenance", {})
     return {f"id3d_{key}": _plain(value) for key, value in facts.items() if value is not None}
 
 

@@ -120,6 +120,10 @@ def state() -> list:
 
 before, wanted = state(), points(head)
 facts["bad_folder"] = attempt(operators.export_head, filepath=str(FOLDER / "missing" / "a.glb"))
+facts["unwritable"] = {
+    kind: attempt(operators.export_head, filepath=str(FOLDER / f"{'a' * 300}.{kind}"), format=kind)
+    for kind in READERS
+}
 facts["bad_name"] = attempt(operators.export_head, filepath=str(FOLDER / "a.obj"), format="fbx")
 facts["export"] = {
     kind: attempt(operators.export_head, filepath=str(FOLDER / f"anna.{kind}"), format=kind)

@@ -41,6 +41,9 @@ def test_maps_beside_the_blend(facts):
 def test_a_reason_where_it_cannot_be_exported(facts):
     assert "Select a head first" in facts["no_head"]
     assert "There is no folder" in facts["bad_folder"]
+    for sentence in facts["unwritable"].values():
+        assert "cannot be written (file name too long): choose another place" in sentence
+        assert "\n" not in sentence and "Traceback" not in sentence
     assert "is no FBX file name: end it in .fbx" in facts["bad_name"]
     assert "The head is hidden" in facts["hidden"]
 

@@ -139,9 +139,31 @@ def test_arrays_that_do_not_fit(bundle, small_head):
         read_bundle(bundle)
 
 
-def test_a_missing_array(bundle, small_head):
-    _rewrite(bundle, small_head, uv=None)
-    with pytest.raises(InputError, match=r"is incomplete \('uv'\): make the head again"):
+@pytest.mark.parametrize("name", ["uv", "part"])
+def test_a_missing_array(bundle, small_head, name):
+    _rewrite(bundle, small_head, **{name: None})
+    with pytest.raises(InputError, match=rf"is incomplete \('{name}'\): make the head again"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk"])
+def test_damaged_maps(bundle, content):
+    path = bundle / "textures" / "albedo.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"albedo\.png is damaged: copy the head again, or make it again"):
+        read_bundle(bundle)
+    path.unlink()
+    with pytest.raises(InputError, match=r"albedo\.png is missing: copy the whole \.head folder"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    "change", [{"provenance": [1, 2]}, {"files": None}, {"files": {"geometry.safetensors": 1}}]
+)
+def test_a_manifest_of_other_things(bundle, change):
+    path = bundle / "head.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match="is damaged: copy the head again, or make it again"):
         read_bundle(bundle)
 
 
