@@ -24,6 +24,7 @@ from __future__ import annotations
 import bpy
 
 from . import (
+    history,
     job,
     panel,
     panel_edit,
@@ -94,7 +95,9 @@ def unregister() -> None:
     """Undo `register`, in reverse; a running engine is stopped."""
     job.detach()
     identity.detach()
-    setting_up.stop()
+    setting_up.detach()
+    check_engine.detach()
+    history.detach()
     poller.stop()
     import_head.detach()
     expression_settings.detach()

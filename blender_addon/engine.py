@@ -101,6 +101,11 @@ class EngineRun(Child):
             return f"This Python lacks the engine's packages ({reason.partition(';')[0]}): set up the engine"
         return reason
 
+    def sentence(self) -> str:
+        """The reason with a capital letter, unless it begins with a path, an address or a name."""
+        reason = self.reason()
+        return reason[:1].upper() + reason[1:] if reason.partition(" ")[0].isalpha() else reason
+
     def _stop(self) -> None:
         with suppress(OSError):
             self._process.stdin.close()
@@ -200,12 +205,13 @@ def claim_name(folder: Path, stem: str) -> Path:
     Raises:
         OSError: the folder cannot be made there.
     """
+    folder.mkdir(parents=True, exist_ok=True)  # here: where a file is in its place, no number is free
     number = 1
     while True:
         path = folder / f"{stem}-{number:03d}.head"
         if not path.exists():
             with suppress(FileExistsError):
-                partial(path).mkdir(parents=True)
+                partial(path).mkdir()
                 return path
         number += 1
 
@@ -219,17 +225,22 @@ def run_doctor(python: str, cache: Path, timeout_s: float = 180.0) -> Event:
     """`id3d doctor --json`.
 
     Raises:
-        OSError, subprocess.TimeoutExpired, json.JSONDecodeError: the interpreter does not start, does
-            not answer, or has no engine.
+        OSError, subprocess.TimeoutExpired: the interpreter does not start, does not answer, or has no engine.
     """
     done = subprocess.run(
         [python, "-m", "id3d_engine", "doctor", "--json"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
+        encoding="utf-8",
+        errors="replace",
         cwd=cache,
         env=_environment(cache),
         timeout=timeout_s,
         check=False,
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )
-    return json.loads(done.stdout)
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+        raise ChildProcessError(lines[-1]) from error

@@ -61,6 +61,13 @@ def forget() -> None:
     _found = None
 
 
+def detach() -> None:
+    """Forget a running scan: nobody follows it any more."""
+    global _thread
+    _thread = None
+    forget()
+
+
 def scan(heads: Path, jobs: Path) -> Found:
     """Read the folders, without bpy."""
     notes = Notes(jobs)
@@ -79,9 +86,11 @@ def settings_of(folder: Path) -> Made | None:
 def _scan(heads: Path, jobs: Path) -> None:
     global _found
     try:
-        _found = scan(heads, jobs)
+        scanned = scan(heads, jobs)
     except OSError:
-        _found = Found()  # a folder that cannot be read has no history
+        scanned = Found()  # a folder that cannot be read has no history
+    if threading.current_thread() is _thread:
+        _found = scanned
 
 
 def _scanned() -> bool:

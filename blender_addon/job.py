@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,8 @@ class Job:
         if self.run.cancelled or code == CANCELLED:
             text = "Resume goes on from where it stopped" if resumable else "nothing was added to the scene"
             return Outcome(STOPPED, f"Cancelled; {text}", self.request, log, resumable=resumable)
-        reason = self.run.reason()
-        fix = "id3d.check_engine" if "set up the engine" in reason else ""
-        return Outcome(FAILED, reason[:1].upper() + reason[1:], self.request, log, fix, resumable)
+        fix = "id3d.check_engine" if "set up the engine" in self.run.reason() else ""
+        return Outcome(FAILED, self.run.sentence(), self.request, log, fix, resumable)
 
 
 current: Job | None = None
@@ -149,11 +148,16 @@ def tick() -> float | None:
                 live_head.show(scene, mesh, _old(job.request))
             _tell(job)
             return _TICK_S
-    except Exception:
+    except Exception as error:
         # Whatever is wrong, nobody would follow the engine any more.
         job.run.kill()
         current = None
-        conclude(job.end(job.run.wait()))
+        outcome = job.end(job.run.wait())
+        if outcome.kind != READY:
+            advice = "press Resume" if outcome.resumable else "generate the head again"
+            sentence = f"ID3D failed while it followed the engine ({error}): {advice}"
+            outcome = replace(outcome, kind=FAILED, sentence=sentence)
+        conclude(outcome)
         raise
     current = None
     outcome = job.end(code)
@@ -187,6 +191,11 @@ def kill() -> None:
         job.run.wait()
         job.lock.release()
         Notes(user_folder("jobs")).let_go(job.request)
+
+
+def reported(error: RuntimeError) -> str:
+    """The sentence of an operator that failed, which Blender raises."""
+    return str(error).removeprefix("Error: ").strip()
 
 
 def redraw() -> None:
@@ -226,7 +235,7 @@ def _into_scene(job: Job, ready: Outcome) -> Outcome:
             arguments = {"directory": job.request.out, "instead_of": job.request.head}
             bpy.ops.id3d.import_head("EXEC_DEFAULT", True, **arguments, frame=not seen)
         except RuntimeError as error:
-            return Outcome(FAILED, str(error).removeprefix("Error: ").strip(), job.request, ready.log)
+            return Outcome(FAILED, reported(error), job.request, ready.log)
     if old is not None:
         return Outcome(DONE, f"{name} stands in the place of {old.name}, which is hidden", job.request)
     return Outcome(DONE, f"{name} was added to the scene", job.request)

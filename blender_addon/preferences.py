@@ -79,6 +79,10 @@ class ID3D_AP_preferences(bpy.types.AddonPreferences):
             "Empty: the one that comes with ID3D"
         ),
     )
+    compile: BoolProperty(
+        name="Compile Networks",
+        description="Try torch.compile: it takes minutes at first, and pays in long jobs (Standard and High)",
+    )
     heads: StringProperty(
         name="Heads Folder",
         subtype="DIR_PATH",
@@ -187,6 +191,8 @@ def engine_options(context: bpy.types.Context) -> list[str]:
     options = ["--device", chosen.device]
     if chosen.prior and chosen.engine != "REMOTE":  # a server has its own
         options += ["--prior", bpy.path.abspath(chosen.prior)]
+    if chosen.compile and chosen.engine != "REMOTE":
+        options.append("--compile")
     if chosen.log_level == "DEBUG":
         options.append("--debug")
     if chosen.engine == "REMOTE" and chosen.send_photos:

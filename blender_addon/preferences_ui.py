@@ -65,6 +65,7 @@ def draw_problem(context: bpy.types.Context, layout: bpy.types.UILayout) -> None
 def _here(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:
     layout.prop(self, "device")
     layout.prop(self, "prior")
+    layout.prop(self, "compile")
     if engine_state() == READY:
         record = installed(engine_folder())
         row = layout.row()
@@ -80,6 +81,7 @@ def _python(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:
     layout.prop(self, "python")
     layout.prop(self, "device")
     layout.prop(self, "prior")
+    layout.prop(self, "compile")
 
 
 def _remote(self: ID3D_AP_preferences, layout: bpy.types.UILayout) -> None:

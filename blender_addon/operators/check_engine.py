@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 from typing import Any
@@ -73,21 +72,34 @@ class ID3D_OT_check_engine(bpy.types.Operator):
 CLASSES = (ID3D_OT_check_engine,)
 
 
+def detach() -> None:
+    """Wait for no answer any more; the engine that is asked ends by itself."""
+    global _checking
+    if _checking is not None:
+        _checking = None
+        lines.clear()
+
+
 def _ask(python: str, cache: Any) -> None:
     global report
     try:
-        report = run_doctor(python, cache)
-    except (OSError, subprocess.TimeoutExpired, json.JSONDecodeError) as error:
-        report = {}
-        lines[:] = [
+        answer = run_doctor(python, cache)
+        told = _in_words(answer)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        answer = {}
+        told = [
             f"{python} does not run the engine ({error}): run `pip install id3d-engine` with it, "
             "or choose another Python"
         ]
-        return
-    missing = [check for check in report["checks"] if check["required"] and not check["ok"]]
-    device = next((check["text"] for check in report["checks"] if check["name"] == "device"), "")
-    lines[:] = [f"{check['name']}: {check['text']}; {check['fix']}" for check in missing] or [
-        f"Engine {report['version']} is complete (Python {report['python']}; {device})"
+    if threading.current_thread() is _checking:
+        report, lines[:] = answer, told
+
+
+def _in_words(answer: dict[str, Any]) -> list[str]:
+    missing = [check for check in answer["checks"] if check["required"] and not check["ok"]]
+    device = next((check["text"] for check in answer["checks"] if check["name"] == "device"), "")
+    return [f"{check['name']}: {check['text']}; {check['fix']}" for check in missing] or [
+        f"Engine {answer['version']} is complete (Python {answer['python']}; {device})"
     ]
 
 

@@ -49,9 +49,15 @@ class Making:
         for sentence in started.notes:
             self.report({"INFO"}, sentence)
         if outcome.kind == job.READY:
-            # With undo, so that one step takes the head away again.
             made = outcome.request
-            return bpy.ops.id3d.import_head("EXEC_DEFAULT", True, directory=made.out, instead_of=made.head)
+            try:
+                # With undo, so that one step takes the head away again.
+                return bpy.ops.id3d.import_head(
+                    "EXEC_DEFAULT", True, directory=made.out, instead_of=made.head
+                )
+            except RuntimeError as error:
+                self.report({"ERROR"}, job.reported(error))
+                return {"CANCELLED"}
         failed = outcome.kind == job.FAILED
         self.report({"ERROR" if failed else "INFO"}, f"{outcome.sentence} (log: {outcome.log})")
         return {"CANCELLED"}

@@ -70,8 +70,10 @@ CLASSES = (ID3D_OT_save_identity,)
 
 def detach() -> None:
     """End what runs."""
+    global _running
     if _running is not None:
         _running.kill()
+        _running = None
 
 
 def _photos(context: bpy.types.Context) -> list[str]:
@@ -91,5 +93,4 @@ def _ended(run: EngineRun, out: Path) -> bool:
 def _outcome(run: EngineRun, out: Path) -> job.Outcome:
     if run.poll() == 0:
         return job.Outcome(job.DONE, f"{out.stem} is among the saved identities now")
-    reason = run.reason()
-    return job.Outcome(job.FAILED, reason[:1].upper() + reason[1:], log=run.log)
+    return job.Outcome(job.FAILED, run.sentence(), log=run.log)

@@ -23,6 +23,7 @@ KINDS = (
     ("mps", "Mac (Metal)", "The one build for Macs"),
 )
 
+_STOPPED = "Stopped; Set Up Engine goes on from here"
 _WIDTH, _LETTERS = 480, 76  # of the dialog, and on one of its lines
 
 _machine: Machine | None = None
@@ -52,6 +53,14 @@ def stop() -> None:
     """Stop a running set-up; it goes on when it is started again."""
     if _run is not None:
         _run.cancel()
+
+
+def detach() -> None:
+    """Stop what runs; nobody follows it any more."""
+    global _run, fraction, message
+    if _run is not None:
+        stop()
+        _run, fraction, message = None, 0.0, _STOPPED
 
 
 class ID3D_OT_setup_engine(bpy.types.Operator):
@@ -234,7 +243,7 @@ def _step() -> bool:
         if not bpy.app.background:
             bpy.ops.id3d.check_engine("INVOKE_DEFAULT")
     elif ended.cancelled or code == CANCELLED:
-        message = "Stopped; Set Up Engine goes on from here"
+        message = _STOPPED
     else:
         message = f"The engine was not set up: {ended.reason()} (log: {ended.log})"
     return True

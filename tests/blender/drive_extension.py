@@ -72,6 +72,11 @@ before = set(bpy.data.objects)
 facts["generate"] = attempt(bpy.ops.id3d.generate_head, text="with a beard", seed=5)
 (made,) = set(bpy.data.objects) - before
 facts["made"] = {"name": made.name, "seed": made["id3d_seed"], "vertices": len(made.data.vertices)}
+albedo = Path(BUNDLE, "textures", "albedo.png")
+content = albedo.read_bytes()
+albedo.write_bytes(b"")
+facts["generate_damaged"] = attempt(bpy.ops.id3d.generate_head)
+albedo.write_bytes(content)
 facts["generate_fails"] = attempt(bpy.ops.id3d.generate_head, text="FAIL")
 preferences.python = "/nowhere/python"
 facts["no_engine"] = attempt(bpy.ops.id3d.generate_head)

@@ -13,6 +13,8 @@ import json
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import bpy
@@ -61,9 +63,19 @@ bpy.ops.wm.read_factory_settings(use_empty=True)
 bpy.ops.extensions.package_install_files(
     filepath=ZIP, repo="user_default", enable_on_install=True, overwrite=True
 )
-engine, framing, job, job_notes, history, live_head, pictures, preferences = (
+child, engine, framing, job, job_notes, history, live_head, pictures, preferences = (
     importlib.import_module(f"{EXTENSION}.blender_addon.{name}")
-    for name in ("engine", "framing", "job", "job_notes", "history", "live_head", "pictures", "preferences")
+    for name in (
+        "child",
+        "engine",
+        "framing",
+        "job",
+        "job_notes",
+        "history",
+        "live_head",
+        "pictures",
+        "preferences",
+    )
 )
 preferences.preferences(bpy.context).python = ENGINE
 operators = bpy.ops.id3d
@@ -114,6 +126,15 @@ facts["killed"] = now()
 out = job.last.request.out
 facts["discard"] = attempt(operators.discard, out=out)
 facts["discarded"] = [now()["kind"], Path(out + ".partial").exists()]
+
+# The add-on itself fails while it follows the engine.
+start("WAIT")
+tell, job._tell = job._tell, lambda running: 1 / 0
+with suppress(ZeroDivisionError):
+    job.tick()
+job._tell = tell
+facts["own_fault"] = now()
+operators.discard(out=job.last.request.out)
 
 # Its own reason to fail, which leaves nothing behind.
 bpy.context.scene.id3d.text = ""
@@ -208,4 +229,45 @@ start("WAIT")
 process = job.current.run._process
 bpy.ops.preferences.addon_disable(module=EXTENSION)
 facts["disabled"] = [process.poll() is not None, hasattr(bpy.types, "ID3D_PT_main")]
+
+# So do all others, and when it is enabled again each of them can be started.
+bpy.ops.preferences.addon_enable(module=EXTENSION)
+check_engine, identity, setting_up = (
+    importlib.import_module(f"{EXTENSION}.blender_addon.operators.{name}")
+    for name in ("check_engine", "identity", "setup_engine")
+)
+asleep = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+folder = Path(FOLDER)
+identity._running = engine.EngineRun(asleep, folder, folder / "identity.log")
+setting_up._run = child.Child(asleep, os.environ, folder, folder / "setup.log")
+children = [identity._running, setting_up._run]
+answer = threading.Event()
+check_engine.run_doctor = lambda python, cache: answer.wait() and {"checks": [], "version": 0, "python": 0}
+history.scan = lambda heads, jobs: answer.wait() and history.Found()
+bpy.context.scene.id3d.photos.add().path = PHOTO
+preferences.preferences(bpy.context).python = ENGINE
+check_engine._checking = threading.Thread(target=check_engine._ask, args=(ENGINE, folder))
+check_engine._checking.start()
+history.forget()
+history.found(bpy.context)
+threads = [check_engine._checking, history._thread]
+
+
+def startable() -> list[bool]:
+    """Who can begin."""
+    buttons = (operators.setup_engine, operators.save_identity, operators.check_engine)
+    return [*(button.poll() for button in buttons), history._thread is None]
+
+
+facts["at_work"] = startable()
+bpy.ops.preferences.addon_disable(module=EXTENSION)
+bpy.ops.preferences.addon_enable(module=EXTENSION)
+bpy.context.scene.id3d.photos.add().path = PHOTO
+preferences.preferences(bpy.context).python = ENGINE
+facts["enabled_again"] = startable()
+facts["children"] = [run.wait() is not None for run in children]
+answer.set()
+for thread in threads:
+    thread.join()
+facts["too_late"] = [check_engine.report, check_engine.lines, history._found is None]
 print(json.dumps(facts))

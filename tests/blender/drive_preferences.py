@@ -55,6 +55,8 @@ facts["own"] = [chosen.engine, questions.engine_problem(context)]
 chosen.python = sys.executable
 chosen.prior = "/models/mine"
 facts["own_prior"] = questions.engine_options(context)
+chosen.compile = True
+facts["compiled"] = questions.engine_options(context)
 facts["own_command"] = questions.engine_command(context) == [sys.executable, "-m", "id3d_engine"]
 chosen.engine = "REMOTE"
 facts["remote"] = questions.engine_problem(context)

@@ -54,6 +54,14 @@ def test_a_failure_gives_the_engines_own_sentence(start):
     run = start(text="FAIL")
     assert run.wait() == 2
     assert run.reason() == "no face was found in me.jpg: use a sharp photo"
+    assert run.sentence() == "No face was found in me.jpg: use a sharp photo"
+
+
+def test_addresses_and_paths_get_no_capital_letter(tmp_path):
+    code = "raise SystemExit('id3d: http://127.0.0.1:9 does not answer')"
+    run = addon_engine.EngineRun([sys.executable, "-c", code], tmp_path, tmp_path / "log")
+    assert run.wait() == 1
+    assert run.sentence() == "http://127.0.0.1:9 does not answer"
 
 
 def test_cancel_stops_a_running_engine(start):
@@ -199,14 +207,22 @@ def test_a_name_belongs_to_who_claimed_it_first(tmp_path):
     assert len(set(names)) == 8
 
 
-def test_a_stopped_job_is_offered_until_it_is_discarded_or_done(tmp_path):
+def test_no_name_where_the_folder_is_a_file(tmp_path):
+    (tmp_path / "heads").touch()
+    with pytest.raises(FileExistsError):
+        addon_engine.claim_name(tmp_path / "heads", "head")
+    assert addon_engine.claim_name(tmp_path / "new" / "heads", "head").parent == tmp_path / "new" / "heads"
+
+
+@pytest.mark.parametrize("begun", ["request.json", "job.json"])
+def test_a_stopped_job_is_offered_until_it_is_discarded_or_done(tmp_path, begun):
     notes = job_notes.Notes(tmp_path)
     out = addon_engine.claim_name(tmp_path, "head")
     request = job_notes.Request(str(out), ("/me.jpg",), "bald", "high", "smile,grin", 3)
     notes.write(request)
     assert notes.read(out) == request and request.name == "head-001"
     assert notes.unfinished() == []  # the engine never began
-    (addon_engine.partial(out) / "request.json").touch()
+    (addon_engine.partial(out) / begun).touch()
     assert notes.unfinished() == [request]
     assert "--resume" in request.arguments(resume=True)
     held = notes.lock(request)
@@ -226,6 +242,14 @@ def test_a_job_that_never_began_leaves_nothing(tmp_path):
     notes.write(request)
     notes.let_go(request)
     assert list(tmp_path.rglob("*")) == [notes.folder]
+
+
+def test_a_python_without_the_engine_says_what_it_lacks(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho a warning >&2\necho No module named numpy >&2\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(OSError, match=r"^No module named numpy$"):
+        addon_engine.run_doctor(str(python), tmp_path)
 
 
 @pytest.mark.slow

@@ -75,6 +75,9 @@ def test_from_installation_to_removal(drive, extension_zip, newer_zip, bundle, e
     assert "There is no file /nowhere/me.jpg: check the path" in facts["wrong_photo"]
     assert facts["generate"] == "FINISHED"
     assert facts["made"] == {"name": "head-001", "seed": 7, "vertices": facts["head"]["vertices"]}
+    damaged = facts["generate_damaged"].removeprefix("Error: ").strip()
+    assert damaged.endswith("albedo.png is damaged: copy the head again, or make it again")
+    assert "\n" not in damaged and "Error" not in damaged
     assert "No face was found in me.jpg: use a sharp photo (log: " in facts["generate_fails"]
     assert "The engine cannot be started" in facts["no_engine"]
     assert "There is no Python at /nowhere/python" in facts["check_no_engine"]

@@ -53,6 +53,12 @@ def test_a_job_survives_what_an_artist_does_meanwhile(facts):
     assert killed["sentence"].startswith("The engine was ended from outside (signal 9)")
     assert facts["discard"] == "FINISHED" and facts["discarded"] == [None, False]
 
+    own_fault = facts["own_fault"]
+    assert own_fault["kind"] == "FAILED" and own_fault["resumable"] and not own_fault["running"]
+    assert own_fault["sentence"] == (
+        "ID3D failed while it followed the engine (division by zero): press Resume"
+    )
+
     failed = facts["failed"]
     assert failed["sentence"] == "No face was found in me.jpg: use a sharp photo"
     assert not failed["resumable"] and failed["log"].startswith("id3d: no face")
@@ -81,6 +87,8 @@ def test_a_job_survives_what_an_artist_does_meanwhile(facts):
     assert "Give the person a name" in facts["save_nameless"]
     assert facts["save_identity"] == "FINISHED" and facts["kept"] == ["anna.id"]
     assert facts["disabled"] == [True, False]
+    assert facts["at_work"] == [False] * 4 and facts["enabled_again"] == [True] * 4
+    assert facts["children"] == [True, True] and facts["too_late"] == [{}, [], True]
 
 
 def test_the_panels_expressions_are_the_engines():

@@ -63,6 +63,7 @@ def test_the_engine_is_set_up_and_the_buttons_do_what_they_say(drive, zip_with_o
     assert facts["own"] == ["PYTHON", ["There is no Python at /nowhere/python", "id3d.show_preferences"]]
     assert facts["own_command"]
     assert facts["own_prior"][-2:] == ["--prior", "/models/mine"]
+    assert facts["compiled"] == [*facts["own_prior"], "--compile"]
     assert facts["remote"] == ["The remote engine has no address yet", "id3d.show_preferences"]
     assert facts["remote_command"][0].endswith("remote.py")
     assert facts["remote_command"][1] == "https://example.org"
