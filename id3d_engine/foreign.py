@@ -40,8 +40,9 @@ def read_foreign(path: Path) -> Head:
         raise InputError(f"there is no file {path}: check the path")
     try:
         head = _glb(path) if path.suffix.lower() == ".glb" else _obj(path)
-    except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:
-        raise InputError(f"{path} cannot be read ({error!r}): export it again") from error
+    except (AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+        kind = path.suffix[1:].upper()
+        raise InputError(f"{path} is damaged or no {kind} file: export it again") from error
     return head
 
 
@@ -232,7 +233,13 @@ def _head(
     offsets: NDArray[np.floating],
     albedo: NDArray[np.uint8] | None,
 ) -> Head:
-    """Y up to Z up, units to metres, and vertices that seams had doubled made one again."""
+    """Y up to Z up, units to metres, and vertices that seams had doubled made one again.
+
+    Raises:
+        ValueError: the points are not in space.
+    """
+    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all() or not np.ptp(points[:, 1]):
+        raise ValueError("points are finite, (N, 3), and of more than one height")
     scale = min((1.0, 0.01, 0.001), key=lambda unit: abs(np.log(unit * np.ptp(points[:, 1]) / HEIGHT_M)))
     everything = np.concatenate([points[None], offsets]).transpose(1, 0, 2).reshape(len(points), -1)
     _, first, merged = np.unique(

@@ -16,12 +16,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .errors import Cancelled
+from .errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     import torch
@@ -206,7 +206,8 @@ class Job:
         self._stop_if_cancelled(stage, 0, None, 0.0)
         path = self._path(stage)
         if path is not None and path.is_file():
-            return load_file(path)
+            with _reading(path):
+                return load_file(path)
         began = time.monotonic()
         self._tell(Progress(stage, 0, 1, 0.0, 0.0))
         result = {k: v.detach().cpu().contiguous() for k, v in compute().items()}
@@ -247,12 +248,25 @@ class Job:
             return 0, 0.0
         from safetensors import safe_open
 
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # Before 22 November 2026 the two facts were entries of their own.
-            facts = json.loads(metadata["checkpoint"]) if "checkpoint" in metadata else metadata
-            state.restore({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+        with _reading(path), safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["checkpoint"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        state.restore(tensors)
         return int(facts["step"]), float(facts["elapsed_s"])
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raises:
+    InputError: a checkpoint cannot be read as what was written.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        # Not "leave out --resume": training has no such option, and other stages' checkpoints are good.
+        raise InputError(f"{path} is damaged: delete it, then run the same command again") from error
 
 
 def _disk_errors() -> tuple[type[Exception], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_another_makers_file_is_measured(template_head: Head, tmp_path: Path) ->
     assert found.uv.covered == pytest.approx(bundle.uv.covered, abs=0.01)
 
 
-def glb(document: dict, binary: bytes) -> bytes:
+def glb(document: dict | list, binary: bytes) -> bytes:
     text = json.dumps(document).encode()
     text += b" " * (-len(text) % 4)
     body = (
@@ -96,10 +97,23 @@ def test_nodes_strides_and_centimetres(tmp_path: Path) -> None:
 
 
 def test_damaged_files(tmp_path: Path) -> None:
-    for name, data in (("a.glb", b"glTF"), ("b.glb", b"no such thing at all"), ("c.obj", b"f 1 2 3\n")):
+    damaged = {
+        "a.glb": b"glTF",
+        "b.glb": b"no such thing at all",
+        "list.glb": glb([], b""),
+        "c.obj": b"f 1 2 3\n",
+        "plane.obj": b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n",
+        "ragged.obj": b"v 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+        "flat.obj": b"v 0 0 0\nv 1 0 0\nv 0 0 1\nf 1 2 3\n",
+        "endless.obj": b"v 0 nan 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+    }
+    for name, data in damaged.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(InputError, match="cannot be read"):
+        with warnings.catch_warnings(), pytest.raises(InputError) as caught:
+            warnings.simplefilter("error")
             read_foreign(tmp_path / name)
+        kind = name[-3:].upper()
+        assert str(caught.value) == f"{tmp_path / name} is damaged or no {kind} file: export it again"
     (tmp_path / "d.obj").write_text("v 0 0 0\n")
     with pytest.raises(InputError, match="holds no triangles"):
         read_foreign(tmp_path / "d.obj")

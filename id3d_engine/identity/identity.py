@@ -86,6 +86,8 @@ class Identity:
         """
         from safetensors import SafetensorError, safe_open
 
+        from . import colours, silhouette
+
         path = Path(path)
         if not path.is_file():
             raise InputError(
@@ -106,9 +108,14 @@ class Identity:
             raise broken from error
         if schema > _SCHEMA:
             raise InputError(f"{path} was written by a newer version of ID3D: update this one to read it")
+        lengths = {"colours": len(colours.NAMES), "silhouette": len(silhouette.NAMES)}
         for name, numbers in tensors.items():
             known = numbers[~np.isnan(numbers)] if name == "silhouette" else numbers
-            if numbers.ndim != 1 or numbers.dtype != np.float32 or not np.isfinite(known).all():
+            if (
+                numbers.shape != (lengths.get(name, numbers.size),)
+                or numbers.dtype != np.float32
+                or not np.isfinite(known).all()
+            ):
                 raise broken
         return cls(encoder=encoder, sources=sources, **tensors)
 

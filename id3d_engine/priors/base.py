@@ -17,9 +17,11 @@ from typing import Any, TypeAlias
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_log
+from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_log
 
+from ..errors import InputError
 from ..models.pipeline import check_pipeline
 from .tokenizer import save_clip_files
 
@@ -95,17 +97,25 @@ def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Base:
     """Read a pipeline folder (this project's or any Stable Diffusion 1.x/2.x one) in `dtype`.
 
     Raises:
-        InputError: the folder holds another kind of model, is incomplete, or its weights are pickled.
+        InputError: the folder holds another kind of model, is incomplete or damaged, or its weights are
+            pickled.
     """
     check_pipeline(Path(folder))
     with _own_progress_only():
         return Base(
-            unet=UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=dtype),
-            vae=AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype),
-            text_encoder=CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=dtype),
-            tokenizer=CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
-            scheduler=DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
+            unet=_part(UNet2DConditionModel, folder, "unet", torch_dtype=dtype),
+            vae=_part(AutoencoderKL, folder, "vae", torch_dtype=dtype),
+            text_encoder=_part(CLIPTextModel, folder, "text_encoder", dtype=dtype),
+            tokenizer=_part(CLIPTokenizer, folder, "tokenizer"),
+            scheduler=_part(DDIMScheduler, folder, "scheduler"),
         )
+
+
+def _part(kind: Any, folder: Path, name: str, **how: Any) -> Any:
+    try:
+        return kind.from_pretrained(folder, subfolder=name, **how)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{Path(folder) / name} is damaged: copy the folder again") from error
 
 
 @contextmanager
