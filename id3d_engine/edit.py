@@ -106,6 +106,7 @@ def edit(
     """
     from .config import label, settings_of
     from .device import pick
+    from .priors.adapter_files import check_prior
     from .template import load_template
 
     source = Path(head)
@@ -118,6 +119,7 @@ def edit(
     mesh, old = topology_of(old, template), on_template(old, template)
     check_destination(out, overwrite=overwrite)
     settings, where = settings_of(preset, prior), pick(device)
+    check_prior(prior)
     told: list[str] = []  # of the user's photos, by their names
     own = source / "identity.safetensors"
     kept = own if own.is_file() and not photos and identity is None else None

@@ -112,6 +112,7 @@ def generate(
     from .device import pick
     from .geometry.unwrap import load_xatlas
     from .haired import haired, raised
+    from .priors.adapter_files import check_prior
     from .template import load_template
 
     out = Path(out)
@@ -122,6 +123,7 @@ def generate(
         load_xatlas()  # better now than after the work
     cast, where, template = select(expressions), pick(device), load_template()
     settings = settings_of(preset, prior)
+    check_prior(prior)
     told: list[str] = []  # of the user's photos, by their names
     person = find_identity(photos, identity, prior, told.append)
     start = find_start(photos, person, prior, template, told.append)

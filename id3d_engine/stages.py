@@ -346,7 +346,7 @@ def finish(head: Head, out: Path, work: Path, *, overwrite: bool, identity: Iden
 
     identity_file = None if identity is None else identity.save(work / "identity.id")
     head.write(out, overwrite=overwrite, identity_file=identity_file)
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)  # the head is there: nothing that stays may say otherwise
     forget_contexts()
     release()
     return head

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..digest import sha256_of
@@ -27,8 +28,9 @@ from ..models.pipeline import check_pipeline
 from .adapters import Adapter, AdapterSizes
 from .base import UNet
 from .layout import differences, shapes, summary
+from .locate import locate
 from .low_rank import PREFIX, fold
-from .prompts import check_domain
+from .prompts import DOMAINS, check_domain
 
 SCHEMA = 1
 UNET_FILE = Path("unet") / "diffusion_pytorch_model.safetensors"
@@ -98,7 +100,7 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         check_domain(self.domain)
         self.expressions = tuple(self.expressions)
-        if isinstance(self.advice, dict):
+        if self.advice is not None and not isinstance(self.advice, Advice):
             self.advice = Advice(**{**self.advice, "noise": tuple(self.advice["noise"])})
         if not self.image_convention:
             self.image_convention = NORMAL_MAPS if self.domain == "geometry" else ALBEDO_MAPS
@@ -150,10 +152,10 @@ def read_adapter_config(folder: Path, domain: str) -> AdapterConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}): copy the file again") from error
-    if values.get("schema") != SCHEMA:
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if schema != SCHEMA:
         raise InputError(
-            f"{path} has schema {values.get('schema')}, this version reads schema {SCHEMA}:"
-            " update the one that is older"
+            f"{path} has schema {schema}, this version reads schema {SCHEMA}: update the one that is older"
         )
     known = {f.name: f for f in dataclasses.fields(AdapterConfig)}
     needed = {"domain", "identity_encoder", "identity_dimension"}
@@ -165,6 +167,29 @@ def read_adapter_config(folder: Path, domain: str) -> AdapterConfig:
     except (KeyError, TypeError) as error:
         fields = ", ".join(f.name for f in dataclasses.fields(Advice))
         raise InputError(f"{path} has advice other than {fields}: correct the file") from error
+
+
+def check_prior(name: str | Path) -> None:
+    """See, before hours of work, that a prior has all its files: both adapters, and a base for each.
+
+    Args:
+        name: See `locate`.
+
+    Raises:
+        InputError: something is missing, or a base is of another class.
+    """
+    home = locate(name)
+    for domain in DOMAINS:
+        config = read_adapter_config(home, domain)
+        _weights_of(home, domain)
+        check_pipeline(home if (home / UNET_FILE.parent).is_dir() else locate(config.base))
+
+
+def _weights_of(folder: Path, domain: str) -> Path:
+    weights = Path(folder) / f"{domain}.safetensors"
+    if not weights.is_file():
+        raise InputError(f"{folder} has no {weights.name}: train or copy a {domain} adapter into this folder")
+    return weights
 
 
 def load_adapter(
@@ -179,19 +204,20 @@ def load_adapter(
         unet_file: The base's weights file, to compare its sha256; None skips that.
 
     Raises:
-        InputError: a file is missing, or the weights do not fit the base.
+        InputError: a file is missing or damaged, or the weights do not fit the base.
     """
     config = read_adapter_config(folder, domain)
-    weights = Path(folder) / f"{domain}.safetensors"
-    if not weights.is_file():
-        raise InputError(f"{folder} has no {weights.name}: train or copy a {domain} adapter into this folder")
+    weights = _weights_of(folder, domain)
     if unet_file is not None and config.base_sha256 and sha256_of(unet_file) != config.base_sha256:
         raise InputError(
             f"{weights} was trained on another base ({config.base or 'unnamed'}) than {unet_file}:"
             " use that base or train again"
         )
     adapter = Adapter(unet, config.sizes)
-    tensors = load_file(weights)
+    try:
+        tensors = load_file(weights)
+    except SafetensorError as error:
+        raise InputError(f"{weights} is damaged: copy the file again") from error
     updates = {key: tensors.pop(key) for key in list(tensors) if key.startswith(PREFIX)}
     wrong = differences(tensors, shapes(adapter.state_dict()))
     if wrong:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from id3d_engine.digest import sha256_of
 from id3d_engine.errors import InputError
 from id3d_engine.priors.adapter_files import (
     AdapterConfig,
+    check_prior,
     load_adapter,
     read_adapter_config,
     save_adapter,
@@ -79,6 +81,12 @@ def test_a_broken_config_is_named(saved: Path) -> None:
     edit(saved, schema=1, colour="red", identity_encoder=None)
     with pytest.raises(InputError, match=r"unknown or missing fields \(colour, identity_encoder\)"):
         read_adapter_config(saved, "albedo")
+    edit(saved, colour=None, identity_encoder="dlib", advice=[1])
+    with pytest.raises(InputError, match="has advice other than noise, guidance, generic: correct the file"):
+        read_adapter_config(saved, "albedo")
+    (saved / "albedo.json").write_text("[]")
+    with pytest.raises(InputError, match="has schema None, this version reads schema 1"):
+        read_adapter_config(saved, "albedo")
     (saved / "albedo.json").write_text("{")
     with pytest.raises(InputError, match="is not valid JSON"):
         read_adapter_config(saved, "albedo")
@@ -100,6 +108,35 @@ def test_keys_that_differ_are_listed_one_by_one(base: Base, saved: Path) -> None
     save_file(tensors, saved / "albedo.safetensors")
     with pytest.raises(InputError, match=f"does not fit this base: missing {gone}; unexpected layers.extra"):
         load_adapter(base.unet, saved, "albedo")
+
+
+def test_a_file_that_is_cut_short_is_named(base: Base, saved: Path) -> None:
+    weights = saved / "albedo.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"albedo\.safetensors is damaged: copy the file again"):
+        load_adapter(base.unet, saved, "albedo")
+
+
+@pytest.mark.parametrize(
+    ("gone", "sentence"),
+    [
+        ("albedo.json", r"has no albedo\.json: train or copy"),
+        ("albedo.safetensors", r"has no albedo\.safetensors: train or copy"),
+        ("geometry.safetensors", r"has no geometry\.safetensors: train or copy"),
+        ("vae", r"is incomplete, it has no vae/"),
+        ("unet", "there is no folder 'tiny' and no such model"),
+    ],
+)
+def test_a_prior_is_known_to_be_whole_before_it_is_read(
+    prior_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str, sentence: str
+) -> None:
+    monkeypatch.setenv("ID3D_MODELS", str(tmp_path / "models"))
+    folder = tmp_path / "prior"
+    shutil.copytree(prior_folder, folder)
+    check_prior(folder)
+    (shutil.rmtree if (folder / gone).is_dir() else os.remove)(folder / gone)
+    with pytest.raises(InputError, match=sentence):
+        check_prior(folder)
 
 
 def test_another_base_is_refused(base: Base, saved: Path) -> None:
