@@ -26,6 +26,7 @@ FORMATS = ("glb", "obj", "blend", "fbx", "usd")
 LIGHTS = ("front", "back", "direct", "diffuse")
 TARGETS = ("geometry", "texture", "both")
 OPTIMIZERS = ("adamw", "adamw8bit")
+SMALLEST_RENDER = 16  # pixels a side; in less there is no face
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             traceback.print_exc()
-        reason = explain(error)
+        reason = explain(error, resumes="resume" in options)
         print(f"id3d: {reason}", file=sys.stderr)
         return reason.exit_code
     finally:
@@ -202,7 +203,7 @@ def _dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--photos", type=_positive, help="photo-like renders a head, for its identity (3; 6 of a scan)"
     )
-    parser.add_argument("--image-size", type=_positive, help="pixels a side (256)")
+    parser.add_argument("--image-size", type=_pixels, help="pixels a side (256)")
     parser.add_argument(
         "--subjects-per-shard", type=_positive, help="heads a file (50; 4 scans); a stopped run repeats one"
     )
@@ -300,6 +301,13 @@ def _not_negative(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def _pixels(text: str) -> int:
+    value = int(text)
+    if value < SMALLEST_RENDER:
+        raise argparse.ArgumentTypeError(f"{value} is too few pixels: give at least {SMALLEST_RENDER}")
     return value
 
 

@@ -28,12 +28,14 @@ def generate(options: argparse.Namespace) -> None:
 
     if bool(options.photos) == bool(options.id):
         raise InputError("give photos of one person, or an identity file with --id, and not both")
-    _require_files([*options.photos, *([options.id] if options.id else [])])
+    _require_files(options.photos, options.id)
     select(options.expressions)
     check_destination(options.out, overwrite=options.overwrite)
     if options.blend is not None:
+        from .blender_scene.formats import check_file_name
         from .export.through_blender import require_bpy
 
+        check_file_name(options.blend, "blend")
         require_bpy()
 
     from .generate import generate as run
@@ -62,7 +64,7 @@ def generate(options: argparse.Namespace) -> None:
         if options.blend is not None:
             from .export.through_blender import write_blend
 
-            write_blend(options.out, options.blend)
+            write_blend(options.out, options.blend, cancel)
     _ready(options.out, began, listener, options.progress)
     if options.blend is not None and options.progress != "json":
         print(f"{options.blend} opens in Blender")
@@ -73,7 +75,7 @@ def edit(options: argparse.Namespace) -> None:
     photos: list[Path] = options.photo or []
     if photos and options.id:
         raise InputError("give photos of one person, or an identity file with --id, and not both")
-    _require_files([*photos, *([options.id] if options.id else [])])
+    _require_files(photos, options.id)
 
     from .edit import edit as run
 
@@ -107,9 +109,11 @@ def evaluate(options: argparse.Namespace) -> int:
     from .evaluate import text
 
     if (options.head is None) == (options.people is None):
-        raise InputError("name a head to measure, or how many --people the method is measured on")
+        raise InputError("name a head to measure, or how many --people the method is measured on, not both")
     if options.people is not None:
         return _yardstick(options)
+    if options.out is not None:
+        raise InputError("--out is for --people: what is measured of a head is printed")
     photos: list[Path] = options.photo or []
     _require_files(photos)
     found = measure(options.head, photos)
@@ -148,14 +152,14 @@ def identity(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace) -> None:
     """`id3d export`: the bundle in other formats."""
+    from .blender_scene.formats import check_file_name
     from .export import through_blender
     from .head import Head
 
     source: Path = options.head
     kind: str = options.to
     out: Path = options.out or source.with_suffix(f".{kind}")
-    if out.is_dir() or not out.parent.is_dir():
-        raise InputError(f"{out} cannot be written: give a file name in a folder that exists")
+    check_file_name(out, kind)
     if kind == "obj":
         from .export.obj import write_obj
 
@@ -179,14 +183,17 @@ def export(options: argparse.Namespace) -> None:
 
 def relight(options: argparse.Namespace) -> None:
     """`id3d relight`: three views under one light, as a PNG."""
+    from .blender_scene.formats import check_file_name
+    from .export.whole import write_whole
     from .head import Head
     from .png import encode_png
     from .relight import render_relit
 
     out: Path = options.out or options.head.with_name(f"{options.head.stem}_{options.light}.png")
+    check_file_name(out, "png")
     head = Head.read(options.head)
     image = render_relit(head, options.light, expression=options.expression, size=options.size)
-    out.write_bytes(encode_png(image))
+    write_whole(out, encode_png(image))
     print(out)
 
 
@@ -240,7 +247,7 @@ def _scanned(scans: Path, out: Path, config: Any, how: dict[str, Any]) -> list[P
 def train(options: argparse.Namespace) -> None:
     """`id3d train`: stopped and called again, it goes on where it was."""
     if (options.dataset is None) == (options.scans is None):
-        raise InputError("name a dataset to train on, or a folder of --scans")
+        raise InputError("name a dataset to train on, or a folder of --scans, not both")
     from .identity.encoders import DIMENSIONS
     from .priors.training.parallel import join_processes
     from .priors.training.train import TrainingConfig
@@ -321,8 +328,11 @@ def _ready(out: Path, began: float, listener: Listener, progress: str) -> None:
         print(f"{out} is ready after {duration(elapsed)}; look at {picture}")
 
 
-def _require_files(paths: list[Path]) -> None:
-    for path in paths:
+def _require_files(photos: list[Path], identity: Path | None = None) -> None:
+    for path in photos:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name the photos in it, for example {path / '*.jpg'}")
+    for path in [*photos, *([identity] if identity else [])]:
         if not path.is_file():
             raise InputError(f"there is no file {path}: check the path")
 

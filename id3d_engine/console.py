@@ -22,10 +22,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_TEXTS = tuple(f"os error {number}" for number in (*_FULL, 112))  # 112 on Windows
 
 
-def explain(error: BaseException) -> Id3dError:
-    """Any exception as one sentence for the user."""
+def explain(error: BaseException, *, resumes: bool = False) -> Id3dError:
+    """Any exception as one sentence for the user; `resumes` says that the command has --resume."""
     if _is_disk_full(error):
-        return Id3dError("the disk is full: free some space, then go on with --resume")
+        then = "go on with --resume" if resumes else "run the same command again"
+        return Id3dError(f"the disk is full: free some space, then {then}")
     if isinstance(error, Id3dError):
         return error
     if _is_out_of_memory(error):

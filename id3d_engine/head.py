@@ -267,10 +267,12 @@ def check_destination(folder: Path, *, overwrite: bool = False) -> None:
     """Ask before hours of work whether a bundle may be written there.
 
     Raises:
-        InputError: the name is not `NAME.head`, or something is there that must not be replaced.
+        InputError: the name is not `NAME.head`, something is there that must not be replaced, or nothing
+            can be written there.
     """
     if folder.suffix != ".head" or not folder.stem:
         raise InputError(f"{folder} is not a bundle's name: end it in .head, as in anna.head")
+    _check_writable(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / "head.json").is_file():
@@ -279,6 +281,16 @@ def check_destination(folder: Path, *, overwrite: bool = False) -> None:
         )
     if not overwrite:
         raise InputError(f"{folder} already exists: choose another name, or add --overwrite to replace it")
+
+
+def _check_writable(folder: Path) -> None:
+    nearest = next((path for path in folder.parents if os.path.exists(path)), folder)
+    try:
+        with tempfile.TemporaryFile(dir=nearest):  # asked of the disk: not every right is in a file's mode
+            pass
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise InputError(f"{folder} cannot be written ({reason}): choose another place") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -293,7 +305,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        raise InputError(f"{path} is damaged: copy the head again, or make it again") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else None
         raise InputError(f"{path} has schema {found!r}, this version reads schema {SCHEMA}: update id3d")
@@ -309,8 +321,8 @@ def _read_geometry(folder: Path) -> dict[str, Any]:
             names = tuple(json.loads((file.metadata() or {})["shape_keys"]))
             keys = ("vertices", "faces", "uv", "part", "shape_keys")
             return {key: file.get_tensor(key) for key in keys} | {"names": names}
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged: copy the head again, or make it again") from error
 
 
 def _file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:

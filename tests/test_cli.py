@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -83,6 +84,18 @@ def test_as_a_module_and_its_version() -> None:
         (["edit", "a.head", "--text", "old", "--photo", "no.jpg", "--id", "a.id"], "and not both"),
         (["evaluate", "nobody.head"], "is not a head bundle"),
         (["evaluate", "nobody.head", "--photo", "no.jpg"], "there is no file no.jpg: check the path"),
+        (["generate", ".", "--out", "a.head"], ". is a folder: name the photos in it, for example *.jpg"),
+        (["generate", __file__, "--out", f"{__file__}/a.head"], "cannot be written (not a directory)"),
+        (["generate", __file__, "--out", "a.head", "--blend", "a.txt"], "is no BLEND file name"),
+        (["generate", __file__, "--out", "a.head", "--blend", "no/a.blend"], "a folder that exists"),
+        (["export", "nobody.head", "--to", "blend", "--out", "x.txt"], "end it in .blend"),
+        (["export", "nobody.head", "--to", "obj", "--out", "o.mtl"], "is no OBJ file name: end it in .obj"),
+        (["relight", "nobody.head", "--light", "front", "--out", "no/x.png"], "a folder that exists"),
+        (["relight", "nobody.head", "--light", "front", "--out", "x.jpg"], "is no PNG file name"),
+        (["evaluate", "a.head", "--people", "3"], "not both"),
+        (["evaluate", "a.head", "--out", "folder"], "--out is for --people"),
+        (["train", "data", "--scans", "scans", "--out", "p"], "not both"),
+        (["dataset", "--out", __file__, "--image-size", "15"], "15 is too few pixels: give at least 16"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_code_2(
@@ -134,6 +147,38 @@ def test_relight_writes_a_picture(capsys: pytest.CaptureFixture[str], bundle: Pa
     assert (tmp_path / "anna_back.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["export", "--to", "glb"], "anna.glb"),
+        (["export", "--to", "obj"], "anna.obj"),
+        (["relight", "--light", "back", "--size", 24], "anna_back.png"),
+    ],
+)
+def test_a_full_disk_leaves_what_was_there(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    bundle: Path,
+    tmp_path: Path,
+    arguments: list,
+    name: str,
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / name).write_bytes(b"old")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    code, _, err = run(capsys, *arguments, bundle)
+    assert (code, err) == (
+        1,
+        "id3d: the disk is full: free some space, then run the same command again\n",
+    )
+    assert set(os.listdir(tmp_path)) == {"anna.head", name}
+    assert (tmp_path / name).read_bytes() == b"old"
+
+
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     quiet = run(capsys, "export", "nobody.head", "--to", "glb")[2]
     loud = run(capsys, "export", "nobody.head", "--to", "glb", "--debug")[2]
@@ -157,6 +202,8 @@ class Recorded(types.ModuleType):
             time.sleep(0.02 if options["text"] == "slow" else 0)
             if options["text"] == "memory":
                 raise MemoryError
+            if options["text"] == "full":
+                raise OSError(errno.ENOSPC, "No space left on device")
         if options["text"] == "cancelled":
             raise Cancelled("cancelled; run the same command with --resume to go on from here")
 
@@ -187,6 +234,21 @@ def test_generate_passes_everything_on(
         "expressions": "smile,grin", "topology": "dmtet", "device": "cpu", "compiled": True, "seed": 7,
         "resume": True, "save_identity": True, "overwrite": False,
     }  # fmt: skip
+
+
+def test_generate_writes_a_blend_that_can_be_cancelled(
+    capsys: pytest.CaptureFixture[str], recorded: Recorded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from id3d_engine.export import through_blender
+
+    written: list[tuple] = []
+    monkeypatch.setattr(through_blender, "require_bpy", lambda: None)
+    monkeypatch.setattr(through_blender, "write_blend", lambda *arguments: written.append(arguments))
+    out, blend = tmp_path / "b.head", tmp_path / "b.blend"
+    code, text, _ = run(capsys, "generate", __file__, "--out", out, "--blend", blend, "--progress", "none")
+    assert (code, f"{blend} opens in Blender" in text) == (0, True)
+    ((_, options),) = recorded.calls
+    assert written == [(out, blend, options["cancel"])]
 
 
 def test_edit_passes_everything_on(
@@ -293,7 +355,11 @@ def test_json_progress_is_one_object_a_line(
 
 @pytest.mark.parametrize(
     ("text", "code", "sentence"),
-    [("memory", 1, "memory ran out: use --preset draft"), ("cancelled", 130, "with --resume to go on")],
+    [
+        ("memory", 1, "memory ran out: use --preset draft"),
+        ("full", 1, "the disk is full: free some space, then go on with --resume"),
+        ("cancelled", 130, "with --resume to go on"),
+    ],
 )
 def test_how_generate_can_end(
     capsys: pytest.CaptureFixture[str],

@@ -46,7 +46,11 @@ def test_a_full_disk_says_so_however_deep_it_lies() -> None:
     wrapped.__cause__ = full
     tensors = type("SafetensorError", (Exception,), {})("I/O error: No space left on device (os error 28)")
     for error in (full, wrapped, tensors):
-        assert str(explain(error)) == "the disk is full: free some space, then go on with --resume"
+        said = "the disk is full: free some space, then run the same command again"
+        assert str(explain(error)) == said
+        assert str(explain(error, resumes=True)) == said.replace(
+            "run the same command again", "go on with --resume"
+        )
 
 
 def test_other_errors_become_one_sentence() -> None:

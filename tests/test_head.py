@@ -123,8 +123,17 @@ def test_a_failure_while_writing_leaves_nothing(
 
 def test_a_folder_that_cannot_be_made(small_head: Head, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Id3dError, match="cannot be written"):
-        small_head.write(tmp_path / "file" / "a.head", preview=False)
+    for name in ("file/a.head", "file/new/a.head"):
+        with pytest.raises(InputError, match=r"cannot be written \(not a directory\): choose another place"):
+            small_head.write(tmp_path / name, preview=False)
+    check_destination(tmp_path / "new" / "newer" / "a.head")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that nobody may write to")
+def test_a_place_that_takes_no_files() -> None:
+    with pytest.raises(InputError, match=r"/proc/x/a\.head cannot be written \(.*\): choose another place"):
+        check_destination(Path("/proc/x/a.head"))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +210,7 @@ def test_names_must_agree(bundle: Path) -> None:
     [
         ('{"schema": 2}', "has schema 2, this version reads schema 1: update id3d"),
         ("[]", "has schema None"),
-        ("not json", "cannot be read"),
+        ("not json", "head.json is damaged: copy the head again, or make it again"),
         ('{"schema": 1}', "head.json lists no files"),
         ('{"schema": 1, "files": {}}', "does not list geometry.safetensors"),
     ],
@@ -219,7 +228,9 @@ def test_no_bundle_at_all(tmp_path: Path) -> None:
 
 def test_geometry_of_another_kind(bundle: Path) -> None:
     (bundle / "geometry.safetensors").write_bytes(b"rubbish")
-    with pytest.raises(InputError, match=r"geometry\.safetensors cannot be read"):
+    with pytest.raises(
+        InputError, match=r"geometry\.safetensors is damaged: copy the head again, or make it"
+    ):
         Head.read(bundle, verify=False)
 
 

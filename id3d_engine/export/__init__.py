@@ -5,4 +5,5 @@ obj.py              OBJ + MTL + PNG, quads kept
 through_blender.py  .blend, FBX and USD, in Blender processes of their own
 blend.py            that process: the one module here that imports bpy
 axes.py             the one place where Blender's axes become those of GLB and OBJ
+whole.py            files whole or not at all
 """

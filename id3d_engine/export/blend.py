@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..blender_scene.bundle import read_bundle
+from ..blender_scene.formats import check_file_name
 from ..errors import Id3dError, InputError, MissingDependency
 
 
@@ -28,8 +29,7 @@ def save_blend(bundle: Path, out: Path) -> Path:
             "Blender's Python module is not installed: run `pip install 'id3d-engine[bpy]'`"
         )
     out = out.resolve()
-    if out.suffix != ".blend" or out.is_dir() or not out.parent.is_dir():
-        raise InputError(f"{out} cannot be written: name a .blend file in a folder that exists")
+    check_file_name(out, "blend")
     contents = read_bundle(bundle)
     import bpy
 

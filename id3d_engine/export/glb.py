@@ -23,6 +23,7 @@ from .axes import flip_v, to_y_up
 from .glb_buffer import ELEMENT_ARRAY_BUFFER, GlbBuffer
 from .glb_hair import hair_material, hair_mesh
 from .surface import SplitPart, smooth_normals, split_parts
+from .whole import write_whole
 
 # Offsets below a tenth of a micrometre are rounding, and would make every sparse accessor dense.
 _STILL_M = 1e-7
@@ -30,8 +31,8 @@ _LINEAR_CLAMP = {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 
 
 
 def write_glb(head: Head, path: Path, *, morph_normals: bool = False) -> Path:
-    """Write `to_glb` to a file."""
-    path.write_bytes(to_glb(head, path.stem, morph_normals=morph_normals))
+    """Write `to_glb` to a file; raises as `write_whole` does."""
+    write_whole(path, to_glb(head, path.stem, morph_normals=morph_normals))
     return path
 
 

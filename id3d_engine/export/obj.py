@@ -12,6 +12,7 @@ from ..head import TEXTURE_KINDS, Head
 from ..png import encode_png
 from .axes import to_y_up
 from .surface import PART_NAMES
+from .whole import write_whole
 
 _MTL_LINES = {
     "albedo": "map_Kd",
@@ -34,18 +35,19 @@ def write_obj(head: Head, path: Path, expressions: Iterable[str] = ()) -> list[P
         The files, the neutral one first.
 
     Raises:
-        InputError: the head has no shape key of that name.
+        InputError: the head has no shape key of that name, or see `write_whole`.
     """
     poses = {path: head.vertices}
     for name in expressions:
         poses[path.with_name(f"{path.stem}_{name}.obj")] = head.posed(name)
     material_file = path.with_suffix(".mtl")
+    materials = _write_materials(head, material_file)  # first: a mesh never names files that are not there
     body = _faces(head, path.stem)
     for target, vertices in poses.items():
         lines = [f"mtllib {material_file.name}", f"o {target.stem}"]
         lines += _rows("v", to_y_up(vertices), "%.7f")
-        target.write_text("\n".join(lines + body) + "\n", encoding="utf-8")
-    return [*poses, *_write_materials(head, material_file)]
+        write_whole(target, ("\n".join(lines + body) + "\n").encode())
+    return [*poses, *materials]
 
 
 def _faces(head: Head, name: str) -> list[str]:
@@ -75,7 +77,7 @@ def _write_materials(head: Head, path: Path) -> list[Path]:
     for kind in TEXTURE_KINDS:
         if kind in head.textures:
             image = path.with_name(f"{path.stem}_{kind}.png")
-            image.write_bytes(encode_png(head.textures[kind]))
+            write_whole(image, encode_png(head.textures[kind]))
             maps.append(f"{_MTL_LINES[kind]} {image.name}")
             written.append(image)
     parts = [name for value, name in PART_NAMES.items() if (head.part == value).any()]
@@ -83,5 +85,5 @@ def _write_materials(head: Head, path: Path) -> list[Path]:
         "\n".join([f"newmtl {path.stem}_{part}", "Kd 1 1 1", "Ks 0.5 0.5 0.5", "Pr 0.5", *maps])
         for part in parts
     ]
-    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    write_whole(path, ("\n\n".join(blocks) + "\n").encode())
     return written

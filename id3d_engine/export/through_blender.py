@@ -1,19 +1,23 @@
 """Formats that Blender writes: .blend itself, FBX, USD and GLB.
 
 Blender's Python module runs in child processes: this package stays free of bpy, and a crash or a
-leak of Blender's ends with its process. `blend.py` is the one module that imports bpy.
+leak of Blender's ends with its process. `blend.py` is the one module that imports bpy. What a child
+writes takes its place when it is complete.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..blender_scene.bundle import read_bundle
 from ..blender_scene.formats import check_file_name
-from ..errors import Id3dError, MissingDependency
+from ..errors import Cancelled, Id3dError, MissingDependency
 
 # Only the head: the stage's lights and camera are for looking at it in Blender.
 _SCRIPT = """
@@ -24,7 +28,7 @@ from {engine}.blender_scene.bundle import read_bundle
 from {engine}.blender_scene.export import export_head
 from {engine}.blender_scene.head import build_head
 
-bundle, out, kind = sys.argv[1:]
+bundle, kind, out = sys.argv[1:]
 bpy.ops.wm.read_factory_settings(use_empty=True)
 head = build_head(read_bundle(bundle), bpy.context.scene)
 export_head(bpy.context, head, Path(out), kind)
@@ -32,14 +36,18 @@ export_head(bpy.context, head, Path(out), kind)
 _ENGINE = __package__.rpartition(".")[0]
 
 
-def write_blend(bundle: Path, out: Path) -> Path:
+def write_blend(bundle: Path, out: Path, cancel: threading.Event | None = None) -> Path:
     """Write a bundle as a .blend file.
 
     Raises:
+        InputError: `out` is no place for a .blend file.
         MissingDependency: bpy is not installed.
         Id3dError: Blender failed; the text ends with its last line.
+        Cancelled: `cancel` was set meanwhile; nothing was written.
     """
-    _run(["-m", f"{__package__}.blend", str(bundle), str(out)], out)
+    check_file_name(out, "blend")
+    require_bpy()
+    _run(["-m", f"{__package__}.blend", str(bundle)], out, cancel)
     return out
 
 
@@ -55,7 +63,7 @@ def convert(bundle: Path, out: Path, kind: str) -> Path:
     check_file_name(out, kind)
     require_bpy()
     read_bundle(bundle)  # here, because its errors are better sentences than the child's last line
-    _run(["-c", _SCRIPT.format(engine=_ENGINE), str(bundle), str(out.resolve()), kind], out)
+    _run(["-c", _SCRIPT.format(engine=_ENGINE), str(bundle), kind], out)
     return out
 
 
@@ -70,9 +78,28 @@ def require_bpy() -> None:
         )
 
 
-def _run(arguments: list[str], out: Path) -> None:
-    require_bpy()
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode or not out.is_file():
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise Id3dError(f"Blender could not write {out}: {lines[-1] if lines else 'it gave no reason'}")
+def _run(arguments: list[str], out: Path, cancel: threading.Event | None = None) -> None:
+    """Run a child whose last argument is the file to write; it may write more beside that."""
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.resolve().parent) as folder:
+        made = Path(folder) / out.name
+        done = subprocess.run(
+            [sys.executable, *arguments, str(made)],
+            capture_output=True,
+            text=True,
+            check=False,
+            # Ctrl-C is this process's to answer, and would reach a child of the same group, too.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(
+                f"cancelled before {out} was written: `id3d export` writes it of the finished head"
+            )
+        if done.returncode or not made.is_file():
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise Id3dError(f"Blender could not write {out}: {lines[-1] if lines else 'it gave no reason'}")
+        for file in sorted(made.parent.rglob("*"), key=lambda file: file == made):  # after what it names
+            if file.is_file():
+                place = out.parent / file.relative_to(folder)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, place)

@@ -130,10 +130,17 @@ def test_a_bad_bundle_is_one_sentence(tmp_path):
 
 
 @needs_bpy
-@pytest.mark.parametrize("name", ["x.glb", "missing/x.blend"])
-def test_a_bad_destination(bundle, tmp_path, name):
-    with pytest.raises(InputError, match=r"cannot be written: name a \.blend file in a folder that exists"):
-        blend.save_blend(bundle, tmp_path / name)
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("x.glb", r"x\.glb is no BLEND file name: end it in \.blend"),
+        ("missing/x.blend", "cannot be written: give a file name in a folder that exists"),
+    ],
+)
+def test_a_bad_destination(bundle, tmp_path, name, sentence):
+    for write in (blend.save_blend, write_blend):
+        with pytest.raises(InputError, match=sentence):
+            write(bundle, tmp_path / name)
 
 
 def test_without_bpy(bundle, tmp_path, monkeypatch):

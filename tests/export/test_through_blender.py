@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from id3d_engine.errors import Id3dError, InputError, MissingDependency
+from id3d_engine.errors import Cancelled, Id3dError, InputError, MissingDependency
 from id3d_engine.export import through_blender
 from id3d_engine.export.glb import write_glb
 from id3d_engine.head import Head
@@ -109,6 +111,39 @@ def test_unknown_formats_and_names_are_refused(tmp_path: Path) -> None:
         through_blender.convert(tmp_path / "a.head", tmp_path / "a.stl", "stl")
     with pytest.raises(InputError, match="is no USD file name"):
         through_blender.convert(tmp_path / "a.head", tmp_path / "a.txt", "usd")
+
+
+_CHILD = """
+import os, sys
+from pathlib import Path
+out = Path(sys.argv[1])
+(out.parent / "textures").mkdir()
+(out.parent / "textures" / "albedo.png").write_text("new")
+out.write_text(str(getattr(os, "getsid", int)(0)))
+"""
+
+
+def test_what_a_child_writes_takes_its_place_when_it_is_complete(tmp_path: Path) -> None:
+    out, old = tmp_path / "a.usd", tmp_path / "textures" / "albedo.png"
+    old.parent.mkdir()
+    for path in (out, old):
+        path.write_text("old")
+    with pytest.raises(Id3dError, match=r"could not write .*a\.usd: ZeroDivisionError: division by zero"):
+        through_blender._run(["-c", f"{_CHILD}1 / 0"], out)
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled, match=r"cancelled before .*a\.usd was written: `id3d export` writes it"):
+        through_blender._run(["-c", _CHILD], out, cancel)
+    assert out.read_text() == old.read_text() == "old"
+    through_blender._run(["-c", _CHILD], out)
+    assert old.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.usd", "textures"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getsid"), reason="another system's way")
+def test_ctrl_c_does_not_reach_a_child(tmp_path: Path) -> None:
+    through_blender._run(["-c", _CHILD], tmp_path / "a.usd")
+    assert int((tmp_path / "a.usd").read_text()) != os.getsid(0)
 
 
 def test_a_failing_child_is_quoted(tmp_path: Path) -> None:
