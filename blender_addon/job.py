@@ -69,7 +69,6 @@ class Job:
     preview: str = ""
     previews: int = 0
     notes: list[str] = field(default_factory=list)
-    began_s: float = field(default_factory=time.monotonic)
 
     def listen(self) -> dict[str, Any] | None:
         """Take in what the engine said since the last call; returns the newest surface, if there is one."""

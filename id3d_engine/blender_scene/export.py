@@ -30,7 +30,7 @@ def export_head(
         context: Its view layer has the head, visible, and is in Object Mode.
         head: The object.
         path: The file; an existing one is replaced.
-        kind: One of `formats.ENDINGS`.
+        kind: fbx, usd or glb.
         animation: Also its Action and that of its shape keys, if there are such.
 
     Raises:
