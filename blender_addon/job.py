@@ -7,7 +7,6 @@ another one at the end, the head is not forced in: the panel offers it instead.
 from __future__ import annotations
 
 import atexit
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
