@@ -66,13 +66,13 @@ SETUPS = {
     "FRONT": Setup(
         "Front",
         "One softbox in front of the face, a little above the camera",
-        (Lamp("Front", 0.0, 15.0, 4.0, 1.6, 15.0),),
+        (Lamp("Front", 0.0, 15.0, 4.0, 1.6, 11.0),),
         0.03,
     ),
     "BACK": Setup(
         "Back",
         "Two lights behind the head that draw its outline; the face is in shade",
-        (Lamp("Back Left", 150.0, 30.0, 4.0, 1.0, 50.0), Lamp("Back Right", -150.0, 30.0, 4.0, 1.0, 50.0)),
+        (Lamp("Back Left", 150.0, 30.0, 4.0, 1.0, 20.0), Lamp("Back Right", -150.0, 30.0, 4.0, 1.0, 20.0)),
         0.03,
     ),
     "DIRECT": Setup(
