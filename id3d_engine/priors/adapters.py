@@ -232,7 +232,7 @@ def listen(
     for path, attn in attention_layers(unet).items():
         if attn.is_cross_attention:
             own = attn.norm_encoder_hidden_states(text) if attn.norm_cross else text
-            keys[path] = [(attn.to_k(own), attn.to_v(own))]
+            keys[path] = [(_projected(attn.to_k, own), _projected(attn.to_v, own))]
             branches = [adapter.branch(path) for adapter in adapters]
             # The strengths scale the values: the same sum, and there are fewer of them than of queries.
             for kind, strengths in added.items():
@@ -362,6 +362,12 @@ def attention_layers(unet: UNet) -> dict[str, Any]:
             )
         layers[name] = attention
     return layers
+
+
+def _projected(layer: nn.Linear, x: Tensor) -> Tensor:
+    """The base's projection, outside of its forward pass: a base that processes share out is put together."""
+    weight: Any = layer.weight
+    return F.linear(x, weight.full_tensor() if hasattr(weight, "full_tensor") else weight, layer.bias)
 
 
 def _shared(layers: Sequence[nn.Module], x: Tensor, strengths: Sequence[float] | None = None) -> Tensor:
