@@ -365,9 +365,9 @@ def attention_layers(unet: UNet) -> dict[str, Any]:
 
 
 def _projected(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The base's projection, outside of its forward pass: a base that processes share out is put together."""
+    """The base's projection, outside of its forward pass: weights that processes share out are put together."""
     weight: Any = layer.weight
-    return F.linear(x, weight.full_tensor() if hasattr(weight, "full_tensor") else weight, layer.bias)
+    return F.linear(x, weight.full_tensor(), layer.bias) if hasattr(weight, "full_tensor") else layer(x)
 
 
 def _shared(layers: Sequence[nn.Module], x: Tensor, strengths: Sequence[float] | None = None) -> Tensor:
