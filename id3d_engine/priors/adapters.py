@@ -365,7 +365,7 @@ def attention_layers(unet: UNet) -> dict[str, Any]:
 
 
 def _projected(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The base's projection, outside of its forward pass: weights that processes share out are put together."""
+    """The base's projection, outside of its pass: weights that processes share out are put together."""
     weight: Any = layer.weight
     return F.linear(x, weight.full_tensor(), layer.bias) if hasattr(weight, "full_tensor") else layer(x)
 
