@@ -16,14 +16,12 @@ import argparse
 import statistics
 import sys
 import time
-from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from id3d_engine.device import pick
-from id3d_engine.render import raster
 from id3d_engine.render.cameras import sample_cameras
 from id3d_engine.render.normals import render_normals
 from id3d_engine.render.visibility import visibility
@@ -65,12 +63,10 @@ def seen(way: str, device: torch.device, size: int, views: int) -> tuple[Tensor,
     vertices = torch.from_numpy(template.vertices).float().to(device).requires_grad_()
     cameras = sample_cameras(views, torch.Generator().manual_seed(0)).to(device)
     triangles = torch.from_numpy(template.triangles).to(device)
-    see = partial(visibility, backend=way)
-    raster.visibility = lambda clip, faces, pixels, backend="auto": see(clip, faces, pixels)
-    normals, masks = render_normals(vertices, triangles, cameras, (size, size))
+    normals, masks = render_normals(vertices, triangles, cameras, (size, size), way)
     weights = torch.rand(normals.shape, generator=torch.Generator().manual_seed(1)).to(device)
     ((normals * weights).sum() + (masks * weights[:, :1]).sum()).backward()
-    ids = see(cameras.clip(vertices.detach()), triangles, (size, size))
+    ids = visibility(cameras.clip(vertices.detach()), triangles, (size, size), way)
     return normals.detach(), masks.detach(), ids, vertices.grad
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .geometry.correspondence import neighbour_mean
 from .job import Job, silent
 from .png import encode_png
 from .render.cameras import Cameras, orbit
@@ -85,13 +86,10 @@ def coarser(
 
 
 def _smoothed(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Every vertex half-way to the mean of its neighbours."""
-    corners = np.concatenate([triangles, triangles[:, [1, 2, 0]]])
-    ends = np.concatenate([corners[:, :2], corners[:, 1::-1]])
-    count = np.bincount(ends[:, 0], minlength=len(vertices))
-    sums = [np.bincount(ends[:, 0], vertices[ends[:, 1], axis], len(vertices)) for axis in range(3)]
-    means = np.stack(sums, axis=1) / np.maximum(count, 1)[:, None]
-    return np.where(count[:, None] > 0, (vertices + means) / 2, vertices).astype(np.float32)
+    """Every vertex of a triangle half-way to the mean of its neighbours."""
+    halfway = (vertices + neighbour_mean(triangles, len(vertices)) @ vertices) / 2
+    used = np.bincount(triangles.ravel(), minlength=len(vertices)) > 0
+    return np.where(used[:, None], halfway, vertices).astype(np.float32)
 
 
 def _once(triangles: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -160,6 +160,7 @@ class _View:
         share = np.where(inside, person[row, column], np.nan)
         there = np.nan_to_num(share) > 0.5
         light = srgb_to_linear(square.cut(image)[0]).permute(1, 2, 0).double().numpy()
+        logs = split(np.log(np.maximum(light, _DARK)))
         face = (points[:, :2] - square.middle) @ back
         covered = within_outline((face / _ACROSS + 0.5) * _PIXELS, _PIXELS)
         outside = distance_transform_edt(~covered) * (_ACROSS / _PIXELS)
@@ -167,13 +168,13 @@ class _View:
         axis, along = (pose.places(_AXIS) - square.middle) @ back, turn[1]
         down = (y - axis[1]) / along[1]
         across = x - axis[0] - down * along[0]
-        hair = there & ~_like_skin(light, face)
+        hair = there & ~_like_skin(logs, face)
         above = (
             (down < -1) & (outside > _CROWN_FROM) & (outside < _CROWN_TO) & (np.abs(across) < _CROWN_ASIDE)
         )
         return cls(
             there=there,
-            hair=hair & _like_hair(light, hair & above),
+            hair=hair & _like_hair(logs, hair & above),
             pictured=np.isfinite(share),
             outside=outside,
             across=across,
@@ -225,9 +226,8 @@ class _View:
         ]
 
 
-def _like_skin(light: Array, face: Array) -> NDArray[np.bool_]:
+def _like_skin(logs: Array, face: Array) -> NDArray[np.bool_]:
     """(S, S) whether a pixel may be skin of that face, (468, 2) points in units from the middle."""
-    logs = split(np.log(np.maximum(light, _DARK)))
     column, row = np.clip((face[list(SKIN)] / _ACROSS + 0.5) * _PIXELS, 0, _PIXELS - 1).astype(int).T
     skin = logs[row, column]
     middle = np.median(skin, axis=0)
@@ -238,11 +238,10 @@ def _like_skin(light: Array, face: Array) -> NDArray[np.bool_]:
     return alike
 
 
-def _like_hair(light: Array, crown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _like_hair(logs: Array, crown: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(S, S) whether a pixel may be hair like the crown's; all may where too little of that is seen."""
     if crown.sum() < _ENOUGH:
         return np.ones_like(crown)
-    logs = split(np.log(np.maximum(light, _DARK)))
     lightness, red = np.log(np.exp(logs[..., 0]) + _SHINE), logs[..., 1]
     alike: NDArray[np.bool_] = lightness - np.median(lightness[crown]) < _LIGHTER
     return alike & (red - np.median(red[crown]) < _REDDER)

@@ -252,10 +252,8 @@ def answer(unet: UNet, latents: Tensor, t: Tensor, heard: Heard) -> Tensor:
         t: (B,) integer timesteps.
         heard: See `listen`.
     """
-    told = {"heard": heard.keys}
-    return unet(latents, t, encoder_hidden_states=heard.text, cross_attention_kwargs=told, return_dict=False)[
-        0
-    ]
+    told = {"encoder_hidden_states": heard.text, "cross_attention_kwargs": {"heard": heard.keys}}
+    return unet(latents, t, **told, return_dict=False)[0]
 
 
 class AdaptedUNet(nn.Module):

@@ -38,11 +38,10 @@ def quicken(
         prior.encode(images.clone().requires_grad_()).sum().backward()
 
     parts = (
-        ("denoiser", prior, "denoiser", lambda: prior.predict(noisy, t, conditions)),
-        ("encoder", prior.vae, "encoder", encode),
+        (prior, "denoiser", lambda: prior.predict(noisy, t, conditions)),
+        (prior.vae, "encoder", encode),
     )
-    gains = [_faster(owner, attribute, call, prior, backend) for _, owner, attribute, call in parts]
-    told = [f"{name} {gain}" for (name, *_), gain in zip(parts, gains, strict=True)]
+    told = [f"{name} {_faster(owner, name, call, prior, backend)}" for owner, name, call in parts]
     note(f"torch.compile: {', '.join(told)}")
     prior.at_once = ALL
     prior.at_once = fitting(prior)
