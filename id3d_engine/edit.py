@@ -206,7 +206,7 @@ def reshaped(head: Head, change: Change, task: Task) -> Head:
     Where the neutral changes, they change as the template's ARKit units do: a child's mouth opens less far.
     """
     from .geometry.fields import PosedHead
-    from .geometry.units import pose, transfer_units
+    from .rig.units import pose, transfer_units
 
     keys = dict(zip(head.names, head.shape_keys, strict=True))
     neutral = head.vertices + change.moved

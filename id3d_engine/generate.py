@@ -152,7 +152,7 @@ def generate(
 def posed(neutral: NDArray[np.float32], task: Task) -> PosedHead:
     """(V, 3) the start head in every expression, by its recipe in the head's own ARKit units."""
     from .geometry.fields import PosedHead
-    from .geometry.units import pose, transfer_units
+    from .rig.units import pose, transfer_units
 
     units = transfer_units(task.template, neutral)
     offsets = {e.name: pose(units, e.recipe) for e in task.cast}

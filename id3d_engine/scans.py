@@ -22,7 +22,7 @@ from .assets.skin import skin_tone
 from .errors import InputError
 from .expressions import EXPRESSIONS
 from .geometry.folder_source import read_subject, subjects
-from .geometry.units import pose, transfer_units
+from .rig.units import pose, transfer_units
 from .priors.training.dataset import DatasetConfig, build_dataset
 from .template import HeadTemplate
 
@@ -63,6 +63,7 @@ class Scans:
             shape=None,
             skin=scan.neutral,
             neutral=scan.neutral,
+            units=units,
             expressions=expressions,
             appearance=_around(scan.albedo_srgb[scan.painted]),
             caption=scan.caption,

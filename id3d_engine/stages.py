@@ -215,7 +215,7 @@ def wrapped(
 ) -> tuple[NDArray[np.float32], Offsets, Offsets]:
     """One topology: neutral vertices, ARKit units and expressions, the latter two as (V, 3) offsets."""
     from .geometry.expressions_fit import fit_expression
-    from .geometry.units import transfer_units
+    from .rig.units import transfer_units
     from .geometry.wrap import wrap
 
     def fit() -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
 from .subjects import ShapeGivenAttributes
 
 TEMPLATE_FILE = Path(__file__).parent / "starter" / "template.safetensors"
@@ -82,6 +83,20 @@ class HeadTemplate:
         shapes = self.basis[:, seen].reshape(len(self.basis), -1).astype(np.float64)
         gram = shapes @ shapes.T + 1e-6 * np.eye(len(shapes))
         return np.linalg.solve(gram, shapes @ apart).astype(np.float32)
+
+    def checked(self, vertices: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(V, 3) float64: vertices of a head of this topology.
+
+        Raises:
+            InputError: they are of another one, or not finite.
+        """
+        vertices = np.asarray(vertices, np.float64)
+        if vertices.shape != self.vertices.shape or not np.isfinite(vertices).all():
+            raise InputError(
+                f"the start head has shape {vertices.shape} or is not finite: "
+                f"give {self.vertices.shape} vertices of the template"
+            )
+        return vertices
 
     def pose(self, recipe: Mapping[str, float]) -> NDArray[np.float32]:
         """ARKit unit -> weight becomes (V, 3) offsets from any neutral head of this topology."""

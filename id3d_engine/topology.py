@@ -18,7 +18,7 @@ from .errors import InputError
 from .expressions import side
 from .geometry.subdivide import Subdivision, subdivide, subdivide_corners
 from .geometry.unfold import unfold
-from .geometry.units import STILL_M
+from .rig.units import STILL_M
 from .head import Head
 from .template import SKIN, HeadTemplate, load_template, per_triangle, triangulate
 

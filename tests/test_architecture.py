@@ -23,10 +23,11 @@ VOCABULARY = {
 LAYERS = {
     "render": set(),
     "identity": {"render"},
-    "assets": {"render"},
+    "rig": set(),
+    "assets": {"render", "rig"},
     "models": set(),
     "priors": {"render", "identity", "assets", "device", "models"},
-    "geometry": {"render", "priors", "live"},
+    "geometry": {"render", "priors", "rig", "live"},
     "appearance": {"render", "priors", "assets", "live"},
     "groom": {"assets", "geometry"},
     "raw": {"render", "geometry", "appearance"},

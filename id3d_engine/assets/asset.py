@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from .appearance import AppearanceParameters
+
+
+class Offsets(Mapping[str, NDArray[np.float32]]):
+    """Name -> (V, 3) float32 offsets, made when first asked for: many who draw a head never do.
+
+    Args:
+        make: Makes all of them.
+    """
+
+    def __init__(self, make: Callable[[], Mapping[str, NDArray[np.float32]]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Mapping[str, NDArray[np.float32]]:
+        return self._make()
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +47,8 @@ class HeadAsset:
             whose appearance numbers are guesses too.
         skin: (V, 3) float32, the neutral head without hair, metres.
         neutral: (V, 3) float32, the same with raised hair and beard, metres.
-        expressions: Name -> (V, 3) float32 offsets from `neutral` at full strength.
+        units: ARKit name -> (V, 3) float32 offsets from `neutral` at value 1, as this person moves.
+        expressions: Name -> the same at full strength.
         appearance: How it is drawn.
         caption: One sentence about it.
         attributes: `subjects.ATTRIBUTES` by name: age in years, gender (0 woman, 1 man), ancestry
@@ -35,6 +61,7 @@ class HeadAsset:
     shape: NDArray[np.float32] | None
     skin: NDArray[np.float32]
     neutral: NDArray[np.float32]
+    units: Mapping[str, NDArray[np.float32]]
     expressions: Mapping[str, NDArray[np.float32]]
     appearance: AppearanceParameters
     caption: str

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry.follow import pieces
-from ..geometry.lids import close_lids
+from ..rig.follow import pieces
+from ..rig.lids import close_lids
 from ..geometry.proportions import brows_kept_on, in_its_size, peoples_proportions
 from ..geometry.rest import at_rest
-from ..geometry.units import STILL_M, turn
+from ..rig.units import STILL_M, turn
 from ..subjects import fit_shape_given_attributes
 from ..template import EYE, MOUTH, SKIN, TEMPLATE_FILE, HeadTemplate, from_tensors
 from .anny_source import AnnyHeads, Subjects, sample_subjects

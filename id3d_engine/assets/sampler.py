@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
+from ..rig.lids import BLINKS
+from ..rig.units import pose, transfer_units
 from ..subjects import ATTRIBUTES, sample_attributes
 from ..template import HeadTemplate
 from .appearance import HAIR_STYLES, AppearanceParameters
-from .asset import HeadAsset
+from .asset import HeadAsset, Offsets
 from .captions import caption
 from .hair import hair_offsets
 
@@ -38,7 +40,8 @@ def sample_asset(template: HeadTemplate, seed: int, *, held_out: bool = False) -
     """The head of a seed, without any 3D data set.
 
     Attributes are drawn by `subjects.sample_attributes`, shape by the template's model of shape
-    given attributes, appearance by `sample_appearance`.
+    given attributes, appearance by `sample_appearance`. Expressions are the template's in the head's own
+    shape, each unit some 12 % stronger or weaker.
 
     Args:
         template: The topology, its shape basis and its ARKit units.
@@ -57,32 +60,37 @@ def sample_asset(template: HeadTemplate, seed: int, *, held_out: bool = False) -
     skin = template.shape(shape)
     neutral = (skin + hair_offsets(template, skin, appearance)).astype(np.float32)
     gains = _unit_gains(face)
-    expressions = {
-        e.name: template.pose({unit: weight * gains[unit] for unit, weight in e.recipe.items()})
-        for e in EXPRESSIONS
-    }
+    units = Offsets(
+        lambda: {name: gains[name] * unit for name, unit in transfer_units(template, skin).items()}
+    )
+    expressions = Offsets(lambda: {e.name: pose(units, e.recipe) for e in EXPRESSIONS})
     text = caption(attributes, appearance, words)
-    return HeadAsset(seed, shape, skin, neutral, expressions, appearance, text, attributes)
+    return HeadAsset(seed, shape, skin, neutral, units, expressions, appearance, text, attributes)
 
 
 def random_mixture(
-    template: HeadTemplate, generator: np.random.Generator, *, units: int = 4, strength: float = 0.7
+    units: Mapping[str, NDArray[np.float32]],
+    generator: np.random.Generator,
+    *,
+    most: int = 4,
+    strength: float = 0.7,
 ) -> NDArray[np.float32]:
     """(V, 3) offsets of a few random ARKit units, left and right alike half of the time.
 
     Args:
+        units: The head's own.
         generator: Chooses units and weights.
-        units: At most this many, at least 1.
+        most: At most this many, at least 1.
         strength: The largest weight.
     """
     recipe: dict[str, float] = {}
-    for name in generator.choice(ARKIT_NAMES, size=1 + int(generator.integers(units)), replace=False):
+    for name in generator.choice(ARKIT_NAMES, size=1 + int(generator.integers(most)), replace=False):
         weight = float(generator.uniform(0.2, 1.0)) * strength
         recipe[str(name)] = weight
         other = _other_side(str(name))
         if other and generator.random() < 0.5:
             recipe[other] = weight
-    return template.pose(recipe)
+    return pose(units, recipe)
 
 
 def sample_appearance(
@@ -221,13 +229,16 @@ def _beard(age: float, male: bool, random: np.random.Generator) -> tuple[float, 
 
 
 def _unit_gains(random: np.random.Generator) -> dict[str, float]:
-    """How strongly this person moves each unit: N(1, 0.12), the two sides within some 4 %."""
+    """How strongly this person moves each unit: N(1, 0.12), the two sides within some 4 %.
+
+    Everybody's lids close, and no further.
+    """
     gains: dict[str, float] = {}
     for name in ARKIT_NAMES:
         other = _other_side(name)
         both = gains[other] if other in gains else float(np.clip(random.normal(1.0, 0.12), 0.7, 1.3))
         gains[name] = both * float(np.clip(random.normal(1.0, 0.04), 0.9, 1.1))
-    return gains
+    return gains | dict.fromkeys(BLINKS.values(), 1.0)
 
 
 def _other_side(name: str) -> str:

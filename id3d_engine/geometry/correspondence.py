@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from ..template import HeadTemplate
 from .closest import Surface, Target, unit, vertex_normals
 from .sdf import Solid
-from .smooth import factor, neighbours, operators
+from ..rig.smooth import factor, neighbours, operators
 
 Array = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from ..template import HeadTemplate
 from .closest import Surface
-from .follow import pieces
-from .lids import BLINKS, close_side
-from .units import STILL_M, pose
-from .wrap import Pull, Settings, check_start, follow, refine
+from ..rig.follow import follow, pieces
+from ..rig.lids import BLINKS, close_side
+from ..rig.units import STILL_M, pose
+from .wrap import Pull, Settings, refine
 
 Array = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def fit_expression(
     Raises:
         InputError: the surface is empty, not finite, or nowhere near the recipe's pose.
     """
-    head = check_start(template, neutral)
+    head = template.checked(neutral)
     start = head + pose(units, recipe)
     anchor = None if reference is None else (np.asarray(reference[0], np.float64), reference[1])
     pull = Pull(template, start, surface, settings, anchor)

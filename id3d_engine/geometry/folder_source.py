@@ -26,7 +26,7 @@ from ..expressions import ARKIT_NAMES, EXPRESSIONS
 from ..template import HeadTemplate, per_triangle
 from .closest import Surface, Target
 from .expressions_fit import fit_expression
-from .units import transfer_units
+from ..rig.units import transfer_units
 from .wrap import Settings, wrap
 
 MESH_FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl", ".off")

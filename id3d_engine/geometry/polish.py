@@ -24,7 +24,7 @@ from ..render.cameras import Cameras, join, sample_cameras
 from ..render.normals import render_normals
 from ..template import HeadTemplate
 from .guide import Guide, PriorGuide
-from .smooth import SmoothOffsets
+from ..rig.smooth import SmoothOffsets
 from .uniform_adam import UniformAdam
 
 STAGE = "polish"

@@ -17,9 +17,9 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter1d
 
 from ..template import HeadTemplate
-from .follow import lid_rims
-from .lids import eye_centre
-from .smooth import extended, operators
+from ..rig.follow import lid_rims
+from ..rig.lids import eye_centre
+from ..rig.smooth import extended, operators
 
 Array = NDArray[np.float64]
 

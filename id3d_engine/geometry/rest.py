@@ -16,8 +16,8 @@ from scipy.spatial import Delaunay
 
 from ..template import HeadTemplate
 from .closest import vertex_normals
-from .lids import gaps, raised_lower_lid, rim_halves
-from .smooth import extended, fading
+from ..rig.lids import gaps, raised_lower_lid, rim_halves
+from ..rig.smooth import extended, fading
 
 Array = NDArray[np.float64]
 OPENING = 0.335  # the open eye's height over its width

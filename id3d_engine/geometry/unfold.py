@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..template import HeadTemplate
 from .mesh_quality import inverted
-from .smooth import graph_laplacian, neighbours
-from .units import STILL_M
+from ..rig.smooth import graph_laplacian, neighbours
+from ..rig.units import STILL_M
 from .wrap import skin_triangles
 
 Array = NDArray[np.float64]

@@ -20,8 +20,8 @@ from scipy.spatial import cKDTree
 from ..errors import InputError
 from ..template import SKIN, HeadTemplate, per_triangle
 from .closest import Surface, Target, vertex_normals
-from .follow import follow
-from .smooth import factor, operators
+from ..rig.follow import follow
+from ..rig.smooth import factor, operators
 
 Array = NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def wrap(
     Raises:
         InputError: the surface is empty, not finite, or lies nowhere near the start.
     """
-    start = check_start(template, start_vertices)
+    start = template.checked(start_vertices)
     pull = Pull(template, start, surface, settings, None if reference is None else (start, reference))
     shaped = fit_shape(template, start, pull, settings)
     moved = refine(template, shaped, pull, np.ones(len(start)), settings)
@@ -247,18 +247,3 @@ def _coefficients(basis: Array, offsets: Array, weights: Array) -> Array:
 def vertex_areas(template: HeadTemplate) -> Array:
     """(V,) square metres of skin around each vertex of the mean head."""
     return operators(template.vertices, template.triangles).mass
-
-
-def check_start(template: HeadTemplate, vertices: NDArray[np.floating]) -> Array:
-    """(V, 3) float64.
-
-    Raises:
-        InputError: not of the template's topology, or not finite.
-    """
-    vertices = np.asarray(vertices, np.float64)
-    if vertices.shape != template.vertices.shape or not np.isfinite(vertices).all():
-        raise InputError(
-            f"the start head has shape {vertices.shape} or is not finite: "
-            f"give {template.vertices.shape} vertices of the template"
-        )
-    return vertices

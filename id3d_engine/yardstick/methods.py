@@ -36,7 +36,7 @@ from ..config import Preset, settings_of
 from ..errors import InputError
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
 from ..generate import generate
-from ..geometry.units import pose, transfer_units
+from ..rig.units import pose, transfer_units
 from ..haired import haired, raised
 from ..head import Head
 from ..identity import Identity

@@ -4,6 +4,7 @@ import pytest
 from id3d_engine.assets.sampler import HELD_OUT_FIRST_SEED, random_mixture, sample_appearance, sample_asset
 from id3d_engine.errors import InputError
 from id3d_engine.expressions import EXPRESSION_NAMES
+from id3d_engine.rig.lids import gaps, rim_halves
 
 
 def people(count=400, **fixed):
@@ -48,9 +49,19 @@ def test_an_unknown_expression_is_refused(asset):
         asset.expression("wink")
 
 
-def test_random_mixtures_move_the_face_only(template):
+def test_expressions_are_made_for_the_head_they_are_on(template):
+    adult, child = (sample_asset(template, seed) for seed in (0, 48))  # 16 and 1 years old
+    for asset in (adult, child):
+        upper, lower = rim_halves(template, "left")
+        open_, closed = asset.skin, asset.skin + asset.expression("eyes_closed")
+        assert gaps(closed, upper, lower).max() < 0.25 * gaps(open_, upper, lower).max()
+    reach = [np.abs(asset.expression("smile")).max() / np.ptp(asset.skin[:, 0]) for asset in (adult, child)]
+    assert 0.7 < reach[0] / reach[1] < 1.4
+
+
+def test_random_mixtures_move_the_face_only(template, asset):
     random = np.random.default_rng(2)
-    moved = np.linalg.norm(np.mean([random_mixture(template, random) for _ in range(8)], axis=0), axis=1)
+    moved = np.linalg.norm(np.mean([random_mixture(asset.units, random) for _ in range(8)], axis=0), axis=1)
     assert moved[template.regions["face"] > 0.5].max() > 1e-4
     assert moved[template.regions["scalp"] > 0.99].mean() < 1e-3
 

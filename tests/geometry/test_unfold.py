@@ -7,7 +7,7 @@ import pytest
 
 from id3d_engine.geometry.mesh_quality import inverted
 from id3d_engine.geometry.unfold import unfold, unfold_keys
-from id3d_engine.geometry.units import transfer_units
+from id3d_engine.rig.units import transfer_units
 from id3d_engine.template import SKIN, load_template
 
 

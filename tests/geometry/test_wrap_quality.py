@@ -15,7 +15,7 @@ from id3d_engine.geometry.mesh_quality import (
     surface_error,
     vertex_error,
 )
-from id3d_engine.geometry.smooth import SmoothOffsets, operators
+from id3d_engine.rig.smooth import SmoothOffsets, operators
 
 
 def _sheet(n: int = 9) -> tuple[np.ndarray, np.ndarray]:

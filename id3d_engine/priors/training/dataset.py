@@ -262,7 +262,7 @@ def photographed(
         random = np.random.default_rng((asset.seed, attempt))
         generator = job.generator("photo", attempt)
         photo = photo_like(
-            asset, template, generator, size=256, offsets=everyday_expression(asset, template, random)
+            asset, template, generator, size=256, offsets=everyday_expression(asset, random)
         )
         # A head turned far enough shows the detector no face: such a photo is drawn again.
         try:
@@ -278,9 +278,7 @@ def photographed(
     )
 
 
-def everyday_expression(
-    asset: HeadAsset, template: HeadTemplate, random: np.random.Generator
-) -> NDArray[np.float32]:
+def everyday_expression(asset: HeadAsset, random: np.random.Generator) -> NDArray[np.float32]:
     """(V, 3) offsets of a face before a camera: nearly neutral, smiling, or in the middle of a word."""
     offsets = np.zeros_like(asset.neutral)
     kind = random.random()
@@ -288,7 +286,7 @@ def everyday_expression(
         name = str(random.choice(list(ON_PHOTOS)))
         offsets = offsets + asset.expression(name, float(random.uniform(0.2, 1.0)) * ON_PHOTOS[name])
     if kind > 0.3:
-        offsets = offsets + random_mixture(template, random, strength=float(random.uniform(0.1, 0.5)))
+        offsets = offsets + random_mixture(asset.units, random, strength=float(random.uniform(0.1, 0.5)))
     return offsets.astype(np.float32)
 
 

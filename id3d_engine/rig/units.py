@@ -18,7 +18,6 @@ from ..template import HeadTemplate
 from .follow import pieces
 from .lids import close_lids
 from .smooth import factor, operators
-from .wrap import check_start
 
 Array = NDArray[np.float64]
 STILL_M = 2e-6  # offsets of a unit below this count as none
@@ -38,7 +37,7 @@ def transfer_units(template: HeadTemplate, neutral: NDArray[np.floating]) -> dic
     Raises:
         InputError: `neutral` is not of the template's topology.
     """
-    head = check_start(template, neutral)
+    head = template.checked(neutral)
     carry = _Carrier(template, head)
     units = {name: carry.offsets(np.asarray(unit, np.float64)) for name, unit in template.arkit.items()}
     units = close_lids(template, head, units, touched_m=STILL_M)
