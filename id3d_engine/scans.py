@@ -22,8 +22,8 @@ from .assets.skin import skin_tone
 from .errors import InputError
 from .expressions import EXPRESSIONS
 from .geometry.folder_source import read_subject, subjects
-from .rig.units import pose, transfer_units
 from .priors.training.dataset import DatasetConfig, build_dataset
+from .rig.units import pose, transfer_units
 from .template import HeadTemplate
 
 # Scans are few and dear: many views of each, and a shard of few, since fitting takes longer than rendering.

@@ -215,8 +215,8 @@ def wrapped(
 ) -> tuple[NDArray[np.float32], Offsets, Offsets]:
     """One topology: neutral vertices, ARKit units and expressions, the latter two as (V, 3) offsets."""
     from .geometry.expressions_fit import fit_expression
-    from .rig.units import transfer_units
     from .geometry.wrap import wrap
+    from .rig.units import transfer_units
 
     def fit() -> dict[str, torch.Tensor]:
         import torch

@@ -18,8 +18,8 @@ from .errors import InputError
 from .expressions import side
 from .geometry.subdivide import Subdivision, subdivide, subdivide_corners
 from .geometry.unfold import unfold
-from .rig.units import STILL_M
 from .head import Head
+from .rig.units import STILL_M
 from .template import SKIN, HeadTemplate, load_template, per_triangle, triangulate
 
 FINE, TEMPLATE, DMTET = "fine", "template", "dmtet"

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rig.follow import pieces
-from ..rig.lids import close_lids
 from ..geometry.proportions import brows_kept_on, in_its_size, peoples_proportions
 from ..geometry.rest import at_rest
+from ..rig.follow import pieces
+from ..rig.lids import close_lids
 from ..rig.units import STILL_M, turn
 from ..subjects import fit_shape_given_attributes
 from ..template import EYE, MOUTH, SKIN, TEMPLATE_FILE, HeadTemplate, from_tensors
@@ -83,8 +83,8 @@ def build(path: Path = TEMPLATE_FILE, *, subjects: int = SUBJECTS, components: i
 
 
 LID_OVERLAP_M = 0.0006
-# People raise their brows by some 10 mm and move their jaw as far to the side; MakeHuman's units moved brows by
-# 4 to 6 mm and the chin by 7, and sadness could hardly be seen.
+# People raise their brows by some 10 mm and move their jaw as far to the side; MakeHuman's units move brows
+# by 4 to 6 mm and the chin by 7, and sadness could hardly be seen.
 STRONGER = {"browInnerUp": 1.8, "browOuterUp": 1.35, "jawLeft": 1.4, "jawRight": 1.4, "mouthFrown": 1.25}
 FADE_M = {"eye": 0.004, "brow": 0.004}  # how far a one-sided unit reaches over the midline
 FADE_OTHERS_M = 0.010
@@ -93,8 +93,9 @@ FADE_OTHERS_M = 0.010
 def finish_units(template: HeadTemplate) -> dict[str, NDArray[np.floating]]:
     """MakeHuman's units made exact.
 
-    Some are made `STRONGER`. Eyeballs turn about their own centres, lids close with overlap, and one-sided units fade to zero
-    soon after the midline: MakeHuman's reach over to the other cheek, and even the other socket.
+    Some are made `STRONGER`. Eyeballs turn about their own centres, lids close with overlap, and one-sided
+    units fade to zero soon after the midline: MakeHuman's reach over to the other cheek, and even the other
+    socket.
     """
     rest = template.vertices.astype(np.float64)
     units = {

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from ..rig.smooth import factor, neighbours, operators
 from ..template import HeadTemplate
 from .closest import Surface, Target, unit, vertex_normals
 from .sdf import Solid
-from ..rig.smooth import factor, neighbours, operators
 
 Array = NDArray[np.float64]
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..template import HeadTemplate
-from .closest import Surface
 from ..rig.follow import follow, pieces
 from ..rig.lids import BLINKS, close_side
 from ..rig.units import STILL_M, pose
+from ..template import HeadTemplate
+from .closest import Surface
 from .wrap import Pull, Settings, refine
 
 Array = NDArray[np.float64]

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
+from ..rig.units import transfer_units
 from ..template import HeadTemplate, per_triangle
 from .closest import Surface, Target
 from .expressions_fit import fit_expression
-from ..rig.units import transfer_units
 from .wrap import Settings, wrap
 
 MESH_FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl", ".off")

@@ -22,9 +22,9 @@ from ..priors.guidance import Ramp
 from ..priors.prior import Prior
 from ..render.cameras import Cameras, join, sample_cameras
 from ..render.normals import render_normals
+from ..rig.smooth import SmoothOffsets
 from ..template import HeadTemplate
 from .guide import Guide, PriorGuide
-from ..rig.smooth import SmoothOffsets
 from .uniform_adam import UniformAdam
 
 STAGE = "polish"

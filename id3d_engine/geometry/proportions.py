@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import gaussian_filter1d
 
-from ..template import HeadTemplate
 from ..rig.follow import lid_rims
 from ..rig.lids import eye_centre
 from ..rig.smooth import extended, operators
+from ..template import HeadTemplate
 
 Array = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from ..template import HeadTemplate
-from .closest import vertex_normals
 from ..rig.lids import gaps, raised_lower_lid, rim_halves
 from ..rig.smooth import extended, fading
+from ..template import HeadTemplate
+from .closest import vertex_normals
 
 Array = NDArray[np.float64]
 OPENING = 0.335  # the open eye's height over its width

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..template import HeadTemplate
-from .mesh_quality import inverted
 from ..rig.smooth import graph_laplacian, neighbours
 from ..rig.units import STILL_M
+from ..template import HeadTemplate
+from .mesh_quality import inverted
 from .wrap import skin_triangles
 
 Array = NDArray[np.float64]

@@ -18,10 +18,10 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
-from ..template import SKIN, HeadTemplate, per_triangle
-from .closest import Surface, Target, vertex_normals
 from ..rig.follow import follow
 from ..rig.smooth import factor, operators
+from ..template import SKIN, HeadTemplate, per_triangle
+from .closest import Surface, Target, vertex_normals
 
 Array = NDArray[np.float64]
 

@@ -36,8 +36,12 @@ def figures(head: Head, asset: HeadAsset, template: HeadTemplate) -> dict[str, f
         "face_mm": 1e3 * surface_error(head.vertices, true_head, template.triangles, face),
         "head_mm": 1e3 * surface_error(head.vertices, true_head, template.triangles),
         "face_normals_deg": normal_error_deg(head.vertices, true_head, template),
-        "albedo_error": albedo_error(head, asset, template),
-        **albedo_figures(head, template),
+        **albedo_figures(
+            _albedo(head),
+            author_textures(template, asset.appearance, ALBEDO_PX, head.strands is None).albedo_srgb,
+            vertex_normals(head.vertices, template.triangles),
+            template,
+        ),
     }
     names = [name for name in EXPRESSION_NAMES if name in head.names]
     if names:
@@ -73,33 +77,47 @@ def expressions_right(own: NDArray[np.floating], true: NDArray[np.floating]) -> 
     return int((apart.argmin(axis=1) == np.arange(len(own))).sum())
 
 
-def albedo_error(head: Head, asset: HeadAsset, template: HeadTemplate) -> float:
-    """Mean absolute difference of the faces' sRGB albedo, 0 to 1."""
-    true = author_textures(template, asset.appearance, ALBEDO_PX, head.strands is None).albedo_srgb
-    texels = _face_texels(template)
-    return float(np.abs(_albedo(head) - true).reshape(-1, 3)[texels].mean())
+def albedo_figures(
+    own: NDArray[np.floating],
+    true: NDArray[np.floating],
+    normals: NDArray[np.floating],
+    template: HeadTemplate,
+) -> dict[str, float]:
+    """How the faces' albedo differs from the true one.
 
+    `albedo_error` is the mean absolute difference, 0 to 1. `albedo_shadow` is the part of the luminance's
+    difference that goes with light from a side, its standard deviation in percent, for the worst of six
+    sides. `albedo_sharpness` is the mean difference of neighbouring texels' luminance over that of the true
+    albedo.
 
-def albedo_figures(head: Head, template: HeadTemplate) -> dict[str, float]:
-    """Of the face's albedo: shadow left in it, and how sharp it is.
-
-    `albedo_shadow` is the largest correlation of its luminance with light from one of six sides;
-    `albedo_sharpness` the mean difference of neighbouring texels' luminance, in percent.
+    Args:
+        own, true: (ALBEDO_PX, ALBEDO_PX, 3) sRGB from 0 to 1.
+        normals: (V, 3) of the head's vertices.
+        template: Their topology.
     """
     atlas, texels = make_atlas(template, ALBEDO_PX), _face_texels(template)
-    luminance = (_albedo(head) @ LUMINANCE).reshape(-1)
-    normals = np.zeros((ALBEDO_PX**2, 3))
-    smooth = torch.from_numpy(vertex_normals(head.vertices, template.triangles))
-    normals[atlas.texel.numpy()] = atlas.points.interpolate(smooth).numpy()
-    sides = np.concatenate([np.eye(3), -np.eye(3)])
-    light = np.clip(normals[texels] @ sides.T, 0, None)
-    shadow = [np.corrcoef(luminance[texels], light[:, k])[0, 1] for k in range(6) if light[:, k].std() > 1e-6]
-    inside = np.zeros(ALBEDO_PX**2, bool)
-    inside[texels] = True
-    square, there = luminance.reshape(ALBEDO_PX, ALBEDO_PX), inside.reshape(ALBEDO_PX, ALBEDO_PX)
-    across = np.abs(np.diff(square, axis=1))[there[:, 1:] & there[:, :-1]].mean()
-    down = np.abs(np.diff(square, axis=0))[there[1:] & there[:-1]].mean()
-    return {"albedo_shadow": float(max(shadow)), "albedo_sharpness": 50 * float(across + down)}
+    around = np.zeros((ALBEDO_PX**2, 3))
+    around[atlas.texel.numpy()] = atlas.points.interpolate(torch.from_numpy(normals)).numpy()
+    light = np.clip(around[texels] @ np.concatenate([np.eye(3), -np.eye(3)]).T, 0, None)
+    light -= light.mean(axis=0)
+    too_light = ((own - true) @ LUMINANCE).reshape(-1)[texels]
+    along = light.T @ (too_light - too_light.mean()) / len(texels) / np.maximum(light.std(axis=0), 1e-6)
+    return {
+        "albedo_error": float(np.abs(own - true).reshape(-1, 3)[texels].mean()),
+        "albedo_shadow": 100 * float(np.abs(along).max()),
+        "albedo_sharpness": _sharpness(own, texels) / max(_sharpness(true, texels), 1e-9),
+    }
+
+
+def _sharpness(albedo: NDArray[np.floating], texels: NDArray[np.int64]) -> float:
+    """Mean difference of neighbouring texels' luminance, across and down."""
+    luminance = albedo @ LUMINANCE
+    there = np.zeros(luminance.size, bool)
+    there[texels] = True
+    there = there.reshape(luminance.shape)
+    across = np.abs(np.diff(luminance, axis=1))[there[:, 1:] & there[:, :-1]].mean()
+    down = np.abs(np.diff(luminance, axis=0))[there[1:] & there[:-1]].mean()
+    return float(across + down) / 2
 
 
 def _albedo(head: Head) -> NDArray[np.float64]:

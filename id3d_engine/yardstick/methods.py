@@ -36,7 +36,6 @@ from ..config import Preset, settings_of
 from ..errors import InputError
 from ..expressions import ARKIT_NAMES, EXPRESSIONS
 from ..generate import generate
-from ..rig.units import pose, transfer_units
 from ..haired import haired, raised
 from ..head import Head
 from ..identity import Identity
@@ -55,6 +54,7 @@ from ..priors.start import (
 )
 from ..priors.training.shards import Samples, find_shards, read_shards
 from ..priors.training.starts import People, train_start
+from ..rig.units import pose, transfer_units
 from ..template import HeadTemplate, load_template
 from ..topology import TEMPLATE
 from .subjects import Subject

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from id3d_engine.rig.lids import gaps, raised_lower_lid, rim_halves
 from id3d_engine.geometry.rest import OPENING, OVERLAP_M, _facing, _pairs, at_rest
+from id3d_engine.rig.lids import gaps, raised_lower_lid, rim_halves
 from id3d_engine.template import HeadTemplate, load_template
 
 

@@ -9,10 +9,10 @@ from scipy.spatial import cKDTree
 from id3d_engine.errors import InputError
 from id3d_engine.geometry.closest import Target, vertex_normals
 from id3d_engine.geometry.fields import PosedHead, start_fields
-from id3d_engine.rig.follow import lid_rims, pieces
 from id3d_engine.geometry.marching_tets import marching_tets
 from id3d_engine.geometry.mesh_quality import surface_error, vertex_error
 from id3d_engine.geometry.wrap import Settings, trust, wrap
+from id3d_engine.rig.follow import lid_rims, pieces
 from id3d_engine.template import load_template
 
 MM = 1e-3

@@ -8,9 +8,9 @@ import pytest
 from id3d_engine.errors import InputError
 from id3d_engine.expressions import ARKIT_NAMES, EXPRESSIONS
 from id3d_engine.geometry.expressions_fit import fit_expression, freedom
+from id3d_engine.geometry.mesh_quality import inverted, surface_error, vertex_error
 from id3d_engine.rig.follow import pieces
 from id3d_engine.rig.lids import gaps, rim_halves
-from id3d_engine.geometry.mesh_quality import inverted, surface_error, vertex_error
 from id3d_engine.rig.units import pose, transfer_units
 from id3d_engine.template import SKIN, load_template
 

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from id3d_engine.appearance.atlas import make_atlas
 from id3d_engine.assets.sampler import sample_asset
 from id3d_engine.expressions import EXPRESSION_NAMES
+from id3d_engine.geometry.closest import vertex_normals
 from id3d_engine.head import Head
 from id3d_engine.priors.start import HeadStart
 from id3d_engine.template import load_template
@@ -58,23 +61,21 @@ def test_swapped_expressions_are_found_out(asset) -> None:
 
 def test_shadow_and_sharpness(perfect: Head) -> None:
     template = load_template()
-    even = {**perfect.textures, "albedo": np.full((256, 256, 3), 128, np.uint8)}
-    noise = np.random.default_rng(0).integers(100, 156, (256, 256, 1)).repeat(3, 2).astype(np.uint8)
-    dull, sharp = (
-        albedo_figures(replace(perfect, textures={**even, "albedo": image}), template)
-        for image in (even["albedo"] + np.arange(256, dtype=np.uint8)[:, None, None] // 64, noise)
-    )
-    assert sharp["albedo_sharpness"] > 20 * dull["albedo_sharpness"]
-    import torch
-
-    from id3d_engine.appearance.atlas import make_atlas
-    from id3d_engine.geometry.closest import vertex_normals
+    normals = vertex_normals(perfect.vertices, template.triangles)
+    even, noise = np.full((256, 256, 3), 0.5), np.random.default_rng(0).uniform(0.4, 0.6, (256, 256, 1))
+    speckled = np.repeat(noise, 3, axis=2)
+    smooth = even + 0.001 * np.arange(256)[:, None, None] / 256
+    sharp = albedo_figures(speckled, smooth, normals, template)
+    assert sharp["albedo_sharpness"] > 20 and sharp["albedo_shadow"] < 0.5
 
     atlas = make_atlas(template, 256)
-    normals = vertex_normals(perfect.vertices, template.triangles)
-    lit = np.zeros((256 * 256, 3))
-    shade = atlas.points.interpolate(torch.from_numpy(normals)).numpy()[:, 2:].clip(0)
-    lit[atlas.texel.numpy()] = 0.3 + 0.4 * shade
-    burnt = (lit.reshape(256, 256, 3) * 255).astype(np.uint8)
-    shadow = albedo_figures(replace(perfect, textures={**even, "albedo": burnt}), template)["albedo_shadow"]
-    assert shadow > 0.95 and abs(sharp["albedo_shadow"]) < 0.1
+    shade = np.zeros(256 * 256)
+    shade[atlas.texel.numpy()] = atlas.points.interpolate(torch.from_numpy(normals)).numpy()[:, 2].clip(0)
+    shade = shade.reshape(256, 256, 1)
+    burnt, darker = (
+        albedo_figures(speckled + share * shade, speckled, normals, template) for share in (0.2, 0.4)
+    )
+    assert burnt["albedo_shadow"] > 1 and darker["albedo_shadow"] == pytest.approx(2 * burnt["albedo_shadow"])
+    # What the true face has, too, is no shadow.
+    own = albedo_figures(speckled + 0.4 * shade, speckled + 0.4 * shade, normals, template)
+    assert own == {"albedo_error": 0, "albedo_shadow": 0, "albedo_sharpness": 1}

@@ -261,9 +261,7 @@ def photographed(
             break
         random = np.random.default_rng((asset.seed, attempt))
         generator = job.generator("photo", attempt)
-        photo = photo_like(
-            asset, template, generator, size=256, offsets=everyday_expression(asset, random)
-        )
+        photo = photo_like(asset, template, generator, size=256, offsets=everyday_expression(asset, random))
         # A head turned far enough shows the detector no face: such a photo is drawn again.
         try:
             face = encoder.quick_face(photo)
