@@ -16,6 +16,7 @@ from ..identity.dlib_encoder import DlibEncoder
 from ..template import HeadTemplate
 from ..topology import on_template
 from . import likeness
+from .cost import watched
 from .figures import figures
 from .methods import METHODS, Methods
 from .report import Report
@@ -68,7 +69,9 @@ def run(
             folder = out / name / f"{index:02d}.head"
             if not folder.is_dir():
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                maker.make(name, subject, folder)
+                with watched() as cost:
+                    maker.make(name, subject, folder)
+                _write(_cost_file(folder), json.dumps(cost))
             found.append(_measured(folder, subject, maker.template, encoder, second))
             say(f"{name}, person {index + 1} of {people}: face {found[-1]['row']['face_mm']:.2f} mm")
         rows[name] = _with_likeness(found, guided, judged)
@@ -96,6 +99,8 @@ def _measured(
     shots = likeness.pictures(head)
     guide = likeness.embedded(shots, encoder)
     row = figures(head, subject.asset, template)
+    if _cost_file(folder).is_file():
+        row |= json.loads(_cost_file(folder).read_text(encoding="utf-8"))
     if guide is not None:
         row["changes_with_expression"] = _change(head, guide, encoder)
     found = {"row": row, "guide": None if guide is None else guide.tolist()}
@@ -108,6 +113,10 @@ def _measured(
         }
     _write(note, json.dumps(found))
     return found
+
+
+def _cost_file(folder: Path) -> Path:
+    return folder.with_suffix(".cost.json")
 
 
 def _change(head: Head, neutral: np.ndarray, encoder: DlibEncoder) -> float:

@@ -27,6 +27,7 @@ def test_two_people(tmp_path: Path) -> None:
     assert summary["start"]["face_over_average"].mean < 1 and summary["start"]["guide_rank1"].mean == 1
     assert json.loads((tmp_path / "report.json").read_text())["settings"]["people"] == 2
     assert (tmp_path / "report.md").read_text().startswith("| figure | average | start |")
+    assert 0 < summary["start"]["seconds"].mean < 600 and 0.1 < summary["start"]["peak_gb"].mean < 20
     # What is finished is kept: heads and figures are read again.
     stamp = (tmp_path / "start" / "00.json").stat().st_mtime_ns
     again = run(tmp_path, people=2, methods=("average", "start"))
