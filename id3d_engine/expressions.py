@@ -103,7 +103,7 @@ EXPRESSIONS: tuple[Expression, ...] = (
     Expression(
         "grin",
         "a broad grin showing the teeth",
-        {**_both("mouthSmile", 0.8), **_both("mouthUpperUp", 0.8), **_both("mouthLowerDown", 0.25),
+        {**_both("mouthSmile", 0.8), **_both("mouthUpperUp", 1.0), **_both("mouthLowerDown", 0.35),
          **_both("mouthStretch", 0.3), **_both("cheekSquint", 0.6), "jawOpen": 0.06},
     ),
     Expression("cheek_blowing", "cheeks puffed out with air", {"cheekPuff": 1.0, "mouthPucker": 0.2}),

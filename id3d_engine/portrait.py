@@ -16,6 +16,7 @@ from .head import Head
 from .png import to_uint8
 from .render.cameras import Cameras, distance_for, orbit
 from .render.hair import Hair, HairShade, draw, lit, outward, shade_strands
+from .render.halved import halved
 from .render.lights import Lights
 from .render.normal_map import decode
 from .render.normals import render_normals, vertex_normals
@@ -24,10 +25,12 @@ from .render.raster import interpolate, sample_texture
 from .render.shading import linear_to_srgb, shade, srgb_to_linear
 from .render.surface import see
 from .strands import TIP
+from .template import MOUTH, per_triangle
 
 FOV_DEG = 20.0
 MARGIN = 1.12  # the frame's height over the head's
 _SKIN_WRAP = 0.3
+_MOUTH_EDGE_M = 0.002
 _HAIR_LINES = 1000  # pictures of fewer lines are drawn finer where there is hair
 _ALL_STRANDS_FROM, _EVERY = 600, 3  # pictures of fewer lines show every third strand, thicker
 _PLAIN = {"albedo": (0.72, 0.72, 0.72), "roughness": (0.55,), "specular": (0.35,)}
@@ -46,8 +49,15 @@ class Sitter:
         self._last_hair: tuple[Lights, int, _Hair] | None = None
         # A repeated last index gives triangles without area, which see nothing and cost time.
         whole = head.triangles[:, 1] != head.triangles[:, 2]
-        self.triangles = torch.from_numpy(head.triangles[whole]).long()
-        self.triangle_uv = torch.from_numpy(head.triangle_uv[whole])
+        # Shadows are those of vertices, and the ends of large teeth lie behind lips: they would be dark.
+        self._mesh = halved(
+            torch.from_numpy(head.triangles[whole]).long(),
+            torch.from_numpy(head.triangle_uv[whole]),
+            torch.from_numpy(per_triangle(head.part)[whole] == MOUTH),
+            torch.from_numpy(head.vertices),
+            _MOUTH_EDGE_M,
+        )
+        self.triangles, self.triangle_uv = self._mesh.triangles, self._mesh.uv
 
     @cached_property
     def _frame(self) -> tuple[tuple[float, float, float], float]:
@@ -66,8 +76,8 @@ class Sitter:
         return orbit(torch.tensor(list(azimuths_deg)), elevation_deg, distance, FOV_DEG, target)
 
     def vertices(self, expression: str = "neutral") -> Tensor:
-        """(V, 3) float32."""
-        return torch.from_numpy(np.ascontiguousarray(self.head.posed(expression)))
+        """(V', 3) float32 of `triangles`; the head's own come first."""
+        return self._mesh.vertices(torch.from_numpy(np.ascontiguousarray(self.head.posed(expression))))
 
     @torch.no_grad()
     def shaded(

@@ -1,9 +1,9 @@
-"""A face at rest. MakeHuman's neutral stares, and its lips stand apart.
+"""A face at rest. MakeHuman's neutral stares, its lips stand apart, and its teeth are too far back.
 
 One sees white below its iris and teeth between its lips; people who rest have the lower lid at the iris's
-edge, and their lips closed. Both are put right once, in the template, for every head that its shape
-components can make. A blink and a squint arrive where they did: what the lower lid is raised by at rest is
-taken out of their offsets.
+edge, their lips closed, and teeth right behind them, so that a smile shows them. All is put right once, in
+the template, for every head that its shape components can make. A blink and a squint arrive where they did:
+what the lower lid is raised by at rest is taken out of their offsets.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
+from ..rig.follow import pieces
 from ..rig.lids import gaps, raised_lower_lid, rim_halves
 from ..rig.smooth import extended, fading
 from ..template import HeadTemplate
@@ -25,12 +26,17 @@ OVERLAP_M = 6e-4  # of the lips' inner sides, so that no light passes between th
 LIP_REACH_M = 0.006  # how far into the lips closing them is felt
 FACING = 0.3  # of a normal's height: such a vertex of a lip faces the other lip
 LOWER_LIP_M = 0.010  # opening the jaw lowers the lower lip's vertices by more than that
+# Of the incisors: the upper ones' edges hang below where the lips meet, and the lower ones stand a little
+# behind and above those edges (overjet and overbite of some 2 mm).
+SHOWN_M, BEHIND_LIPS_M, OVERJET_M, OVERBITE_M = 0.0022, 0.0032, 0.002, 0.0018
+INCISORS_M = 0.004  # their faces reach this far to the sides of the middle, and this far back
 ALIKE_M = 0.002  # lips are as far apart as they are about there, on average
 
 
 def at_rest(template: HeadTemplate) -> HeadTemplate:
-    """The template with lids and lips at rest, its blinks and squints shortened by that."""
+    """The template with lids, lips and teeth at rest, its blinks and squints shortened by that."""
     vertices, basis = _closed_lips(template)
+    vertices = teeth_at_rest(replace(template, vertices=vertices.astype(np.float32))).astype(np.float64)
     units = {name: unit.astype(np.float64) for name, unit in template.arkit.items()}
     raised = {side: _raised(template, side) for side in ("left", "right")}
     for side, by in raised.items():
@@ -42,6 +48,27 @@ def at_rest(template: HeadTemplate) -> HeadTemplate:
         basis=basis.astype(np.float32),
         arkit={name: unit.astype(np.float32) for name, unit in units.items()},
     )
+
+
+def teeth_at_rest(template: HeadTemplate) -> NDArray[np.float32]:
+    """(V, 3) vertices with the teeth where people have them behind lips that touch; each row moves as one."""
+    vertices = template.vertices.copy()
+    over, under, _ = _pairs(vertices.astype(np.float64), *_facing(template))
+    inner = np.unique(np.concatenate([over, under.ravel()]))
+    inner = vertices[inner[np.abs(vertices[inner, 0]) < LIP_REACH_M]]
+    meeting, wall = float(np.median(inner[:, 2])), float(inner[:, 1].max())
+    teeth = [piece for piece in pieces(template) if template.regions["teeth"][piece].mean() > 0.5]
+    lower, upper = sorted(teeth, key=lambda piece: float(vertices[piece, 2].mean()))
+    edge, front = meeting - SHOWN_M, wall + BEHIND_LIPS_M
+    for row, outer, height, depth in (
+        (upper, np.min, edge, front),
+        (lower, np.max, edge + OVERBITE_M, front + OVERJET_M),
+    ):
+        incisors = vertices[row[np.abs(vertices[row, 0]) < INCISORS_M]]
+        incisors = incisors[incisors[:, 1] < incisors[:, 1].min() + INCISORS_M]
+        vertices[row, 1] += np.float32(depth - incisors[:, 1].min())
+        vertices[row, 2] += np.float32(height - outer(incisors[:, 2]))
+    return vertices
 
 
 def _raised(template: HeadTemplate, side: str) -> Array:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from id3d_engine.geometry.rest import OPENING, OVERLAP_M, _facing, _pairs, at_rest
+from id3d_engine.geometry.rest import OPENING, OVERLAP_M, SHOWN_M, _facing, _pairs, at_rest, teeth_at_rest
+from id3d_engine.rig.follow import pieces
 from id3d_engine.rig.lids import gaps, raised_lower_lid, rim_halves
 from id3d_engine.template import HeadTemplate, load_template
 
@@ -75,3 +78,25 @@ def test_a_face_at_rest_is_left_alone(template) -> None:
     again = at_rest(template)
     assert np.abs(again.vertices - template.vertices).max() < 5e-4
     assert np.abs(again.basis - template.basis).max() < 5e-4
+
+
+def test_teeth_stand_behind_the_lips(template, lips) -> None:
+    moved = replace(template, vertices=template.vertices.copy())
+    rows = [piece for piece in pieces(template) if template.regions["teeth"][piece].all()]
+    lower, upper = sorted(rows, key=lambda piece: template.vertices[piece, 2].mean())
+    moved.vertices[upper] += np.float32([0, 0.004, 0.003])
+    found = teeth_at_rest(moved)
+    np.testing.assert_allclose(found, template.vertices, atol=1e-6)  # where they were
+    middle = [row[np.abs(template.vertices[row, 0]) < 0.003] for row in (upper, lower)]
+    edge, under = found[middle[0], 2].min(), found[middle[1], 2].max()
+    over, below, _ = lips
+    meeting = np.median(found[np.concatenate([over, below.ravel()]), 2])
+    assert meeting - edge == pytest.approx(SHOWN_M, abs=1.5e-3) and under > edge  # overbite
+    assert found[middle[0], 1].min() < found[middle[1], 1].min()  # overjet
+    # Nothing of them stands before the lips, on whatever head.
+    rng = np.random.default_rng(1)
+    skin = found[template.landmarks["upper_lip"], 1]
+    for _ in range(20):
+        head = template.shape(rng.normal(size=len(template.basis)))
+        assert head[upper, 1].min() > head[template.landmarks["upper_lip"], 1] + 0.003
+    assert found[upper, 1].min() > skin + 0.005
