@@ -24,12 +24,17 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from id3d_engine import generate
 from id3d_engine.config import Preset
+from id3d_engine.expressions import select
+from id3d_engine.geometry.guide import fit_to
+from id3d_engine.geometry.polish import PolishConfig, polish_with
 from id3d_engine.head import validate
 from id3d_engine.identity import Identity
+from id3d_engine.job import Job
 from id3d_engine.priors import prior as prior_module
 from id3d_engine.priors.guidance import Ramp, asked_change, sds_loss
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.quick_encoder import QuickEncoder
+from id3d_engine.template import load_template
 
 THERE = torch.device("meta")
 aten = torch.ops.aten
@@ -172,6 +177,29 @@ def test_a_whole_head_is_made(
         topology="template",
     )
     assert validate(tmp_path / "a.head") == []
+
+
+def test_expressions_are_refined_where_the_prior_is(elsewhere: None, tiny_prior: Path) -> None:
+    template, cast = load_template(), select("smile,brow_lower")
+    offsets = {e.name: template.pose(e.recipe) for e in cast}
+    config = PolishConfig(rounds=1, inner_steps=2, views=2, fit_size=32)
+    seen = []
+
+    class Glance:
+        image_size = fit_size = 32
+
+        def look(self, render: Any, expression: Any, cameras: Any, step: int, generator: Any) -> Any:
+            images = render()
+            seen.append((images.device, cameras.clip(images.new_zeros(1, 3)).device))
+            return fit_to(images, (images + 0.1).clamp(0, 1), 32, 0.0)
+
+    found = [
+        polish_with(Glance(), template.vertices, offsets, template, cast, config, Job(seed=1), device)
+        for device in ("cpu", THERE)
+    ]
+    assert seen == [(torch.device("cpu"),) * 2] * 2 + [(THERE,) * 2] * 2
+    assert all(np.array_equal(found[0][e.name], found[1][e.name]) for e in cast)
+    assert all((found[0][e.name] != offsets[e.name]).any() for e in cast)
 
 
 def test_score_distillation_never_waits(elsewhere: None, tiny_prior: Path) -> None:
