@@ -61,7 +61,7 @@ def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def release() -> None:
-    """Give the GPU memory that nothing uses any more back to other programs."""
+    """Give the GPU memory, and the pinned memory, that nothing uses any more back to other programs."""
     import gc
 
     import torch
@@ -71,6 +71,7 @@ def release() -> None:
         # Matrix products keep workspaces; only CUDA builds know of them.
         getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()
         torch.cuda.empty_cache()
+        getattr(torch._C, "_host_emptyCache", lambda: None)()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .memory import ALL, fitting
+from .memory import fit
 from .prior import Prior
 
 _WARM, _TIMED = 2, 3
@@ -43,8 +43,7 @@ def quicken(
     )
     told = [f"{name} {_faster(owner, name, call, prior, backend)}" for owner, name, call in parts]
     note(f"torch.compile: {', '.join(told)}")
-    prior.at_once = ALL
-    prior.at_once = fitting(prior)
+    fit(prior, prior.at_once.tiles)
 
 
 def _faster(owner: Any, attribute: str, call: Callable[[], object], prior: Prior, backend: Any) -> str:
