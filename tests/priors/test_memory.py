@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 
+from id3d_engine.device import release
 from id3d_engine.errors import OutOfMemory
 from id3d_engine.priors import memory
+from id3d_engine.priors.guidance import sds_loss
 from id3d_engine.priors.memory import ALL, AtOnce, frugality, settle
 from id3d_engine.priors.prior import Prior
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
@@ -73,3 +79,60 @@ def test_where_nothing_fits_a_sentence_says_what_is_missing(
     wanted = "the GPU has 0.0 GB free and this prior needs 0.6 GB for a single image: close other programs"
     with pytest.raises(OutOfMemory, match=re.escape(wanted)):
         on_a_gpu_of(make_prior(), 2)
+
+
+@contextmanager
+def gpu_of(gb: float) -> Iterator[None]:
+    """This process has so much of the GPU, and gives it back."""
+    release()
+    before, total = torch.cuda.memory_allocated(), torch.cuda.mem_get_info()[1]
+    if gb * 1e9 > total:
+        pytest.skip(f"this GPU has less than {gb} GB")
+    torch.cuda.set_per_process_memory_fraction(gb * 1e9 / total)
+    torch.cuda.reset_peak_memory_stats()
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    release()
+    assert torch.cuda.memory_allocated() == before
+
+
+def step(prior: Prior) -> None:
+    """Of score distillation and of the refined form, on two images."""
+    images = torch.rand(2, 3, prior.image_size, prior.image_size, device=prior.device, requires_grad=True)
+    t, conditions = torch.tensor([300, 600]), prior.conditions(None, None, ["front view", "back view"])
+    sds_loss(prior, images, conditions, t).mean().backward()
+    assert images.grad is not None and bool(images.grad.isfinite().all() & (images.grad != 0).any())
+    latents = prior.denoise(prior.noise(2), t, conditions, steps=2, guidance_scale=2.0)
+    assert bool(prior.decode(latents).isfinite().all())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("gb", "tiled", "offloaded"), [(8.0, False, False), (4.0, True, False), (2.6, None, True)]
+)
+def test_a_small_gpu_takes_a_stable_diffusion_step(
+    gb: float, tiled: bool | None, offloaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the full architecture at 512 px, with random weights: 2.3 GB, of which the denoiser 1.9."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from random_prior import random_prior
+
+    with gpu_of(gb):
+        prior = random_prior("geometry", "cuda")
+        assert (prior.offload is not None) == offloaded
+        assert tiled is None or (prior.at_once.tiles > 1) == tiled
+        assert bool(frugality(prior)) == (gb < 8)
+        step(prior)
+        assert torch.cuda.max_memory_reserved() <= gb * 1e9
+        del prior
+
+
+@pytest.mark.gpu
+def test_on_too_small_a_gpu_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from random_prior import random_prior
+
+    with gpu_of(1.5), pytest.raises(OutOfMemory, match=r"the GPU has .* GB free and this prior needs"):
+        random_prior("geometry", "cuda")

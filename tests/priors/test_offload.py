@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from id3d_engine.device import release
 from id3d_engine.priors.offload import Offload
 from id3d_engine.priors.prior import Prior
 
@@ -87,3 +89,19 @@ def test_images_in_turns_and_tiles_too(make_prior: Callable[..., Prior], tiles: 
     before = answers(prior, "")
     prior.offload = Offload(prior.networks, prior.device)
     assert all(torch.equal(*pair) for pair in zip(before, answers(prior, ""), strict=True))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_nothing_stays_when_they_rest(prior_folder: Path) -> None:
+    release()
+    empty = torch.cuda.memory_allocated()
+    prior = Prior.load(prior_folder, "geometry", "cuda")
+    before = answers(prior, "an old man")
+    prior.offload = Offload(prior.networks, prior.device)
+    assert all(p.is_pinned() for network in prior.networks for p in network.parameters())
+    for was, found in zip(before, answers(prior, "an old man"), strict=True):
+        torch.testing.assert_close(found, was, atol=2e-2, rtol=2e-2)
+    prior.offload.rest()
+    del prior, before, was, found
+    release()
+    assert torch.cuda.memory_allocated() == empty
