@@ -186,8 +186,7 @@ def prior_for(domain: str, task: Task) -> Prior:
     prior = Prior.load(task.prior, domain, task.device)
     if told := frugality(prior):
         task.job.note(told)
-    if task.compiled:
-        quicken(prior, task.job.note)
+    quicken(prior, task.job.note, compiled=task.compiled)
     return prior
 
 
