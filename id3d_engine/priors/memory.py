@@ -106,7 +106,7 @@ def frugality(prior: Prior) -> str:
         ways.append(f"its autoencoder sees images in {tiles} x {tiles} tiles")
     if prior.offload is not None:
         ways.append("its networks take turns on the GPU")
-    return f"the {prior.domain} prior is slower, to fit: {' and '.join(ways)}" if ways else ""
+    return f"to fit this GPU the {prior.domain} prior is slower: {' and '.join(ways)}" if ways else ""
 
 
 def peak_bytes(work: Callable[[], object], device: torch.device) -> int:

@@ -70,7 +70,7 @@ def test_the_first_way_that_fits_is_taken_and_told(
     prior = make_prior()
     on_a_gpu_of(prior, gb)
     assert (prior.at_once, prior.offload is not None) == (at_once, offloaded)
-    assert frugality(prior) == (f"the geometry prior is slower, to fit: {told}" if told else "")
+    assert frugality(prior) == (f"to fit this GPU the geometry prior is slower: {told}" if told else "")
 
 
 def test_where_nothing_fits_a_sentence_says_what_is_missing(

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,6 +51,26 @@ def test_what_sees_only_its_surroundings_is_the_whole_s_but_at_the_seams(tiles: 
     torch.testing.assert_close(found[..., inside, :][..., inside], whole[..., inside, :][..., inside])
     up = nn.ConvTranspose2d(4, 3, 8, stride=8)
     torch.testing.assert_close(in_tiles(up, whole, tiles, 1, 8), up(whole))
+
+
+def test_of_an_autoencoder_norms_alone_tell_tiles_from_the_whole() -> None:
+    """Stable Diffusion's encoder sees 13 latents around: further from the seams nothing differs."""
+    torch.manual_seed(0)
+    encoder = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4, block_out_channels=(8,) * 4, norm_num_groups=4,
+        layers_per_block=2, mid_block_add_attention=False,
+    ).encoder.requires_grad_(False)  # fmt: skip
+    x, far = torch.rand(1, 3, 512, 512), [*range(22), *range(42, 64)]
+
+    def difference() -> Tensor:
+        whole = encoder(x)
+        return (in_tiles(encoder, x, 2, 8, 1) - whole)[..., far, :][..., far].abs().max() / whole.std()
+
+    assert difference() > 0.01
+    for module in encoder.modules():
+        for name in [name for name, child in module.named_children() if isinstance(child, nn.GroupNorm)]:
+            setattr(module, name, nn.Identity())
+    assert difference() < 1e-5
 
 
 def test_only_one_tile_s_activations_are_kept(make_prior: Callable[..., Prior]) -> None:
