@@ -37,7 +37,7 @@ class Graphed(nn.Module):
         most_rows: Larger batches are computed as ever; a recording keeps its activations' memory.
         note: Told why a pass could not be recorded; that and all others are computed as ever from then on.
             Without it the error is raised.
-        record: By default as a CUDA graph.
+        recorder: Makes what records: by default CUDA graphs that share their memory.
     """
 
     note: Callable[[str], None] | None
@@ -47,11 +47,12 @@ class Graphed(nn.Module):
         eager: AdaptedUNet,
         most_rows: int,
         note: Callable[[str], None] | None = None,
-        record: Record | None = None,
+        recorder: Callable[[], Record] | None = None,
     ) -> None:
         super().__init__()
         self.eager, self.most_rows, self.note = eager, most_rows, note
-        self._record = record or CudaRecorder()
+        self._recorder = recorder or CudaRecorder
+        self._record = self._recorder()
         self._passes: dict[tuple[Any, ...], _Pass] = {}
 
     @property
@@ -72,6 +73,7 @@ class Graphed(nn.Module):
     def forget(self) -> None:
         """Give the recordings' memory back."""
         self._passes.clear()
+        self._record = self._recorder()
 
     def _known(self, latents: Tensor, t: Tensor, heard: Heard) -> _Pass | None:
         shapes = tuple((tuple(x.shape), x.dtype) for x in (latents, t, *_tensors(heard)))

@@ -69,14 +69,14 @@ def agrees(prior: Prior, tolerance: float) -> None:
 
 def test_each_shape_is_recorded_once_and_hears_anew(make_prior: Callable[..., Prior]) -> None:
     prior, record = make_prior(), Repeating()
-    prior.denoiser = Graphed(prior.denoiser, 8, record=record)
+    prior.denoiser = Graphed(prior.denoiser, 8, recorder=lambda: record)
     agrees(prior, 0.0)
     assert (record.recorded, record.repeated) == (3, 18)
 
 
 def test_large_batches_and_gradients_are_computed_as_ever(make_prior: Callable[..., Prior]) -> None:
     prior, record = make_prior(), Repeating()
-    prior.denoiser = Graphed(prior.denoiser, 3, record=record)
+    prior.denoiser = Graphed(prior.denoiser, 3, recorder=lambda: record)
     prior.predict(prior.noise(2), torch.tensor([300, 600]), told(prior, 1.0, 2), 2.0)
     assert record.recorded == 0
     conditions, latents = told(prior, 1.0, 1), prior.noise(1).requires_grad_()
@@ -93,7 +93,7 @@ def test_of_many_shapes_the_first_are_recorded(
 ) -> None:
     monkeypatch.setattr(cuda_graphs, "MOST_SHAPES", 1)
     prior, record = make_prior(), Repeating()
-    prior.denoiser = Graphed(prior.denoiser, 8, record=record)
+    prior.denoiser = Graphed(prior.denoiser, 8, recorder=lambda: record)
     agrees(prior, 0.0)
     assert record.recorded == 1
     prior.denoiser.forget()
