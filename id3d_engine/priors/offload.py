@@ -42,9 +42,13 @@ class Offload:
         """`network`, on the device."""
         if self.present is not network:
             self.rest()
-            for holder, key, value in self._waiting[network]:
-                holder[key] = _like(value, value.detach().to(self.device, non_blocking=True))
             self.present = network
+            try:
+                for holder, key, value in self._waiting[network]:
+                    holder[key] = _like(value, value.detach().to(self.device, non_blocking=True))
+            except RuntimeError:  # memory ran out half-way
+                self.rest()
+                raise
         return network
 
     def rest(self) -> None:

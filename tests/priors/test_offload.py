@@ -67,6 +67,25 @@ def test_weights_wait_in_one_place_and_come_as_copies() -> None:
     assert second(torch.ones(1, 2)).shape == (1, 2)
 
 
+def test_a_network_that_does_not_fit_leaves_nothing_behind() -> None:
+    class Full(torch.Tensor):
+        """What no device has room for."""
+
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            if func is Tensor.to:
+                raise torch.OutOfMemoryError("full")
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    network = nn.Linear(2, 2).requires_grad_(False)
+    network.register_buffer("last", torch.ones(2).as_subclass(Full))
+    offload = Offload([network], torch.device("meta"))
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError, match="full"):
+            offload(network)
+        assert offload.present is None and network.weight.device.type == "cpu"
+
+
 def test_the_denoisers_own_projections_go_with_it(make_prior: Callable[..., Prior]) -> None:
     """What an adapter adds to a UNet is no part of its file, but of its weight."""
     prior = make_prior()
