@@ -1,7 +1,7 @@
 """One step of plain score distillation against the sum of its floors, and against a plain diffusers step.
 
     python benchmarks/bench_sds_step.py [--prior sd15|starter|FOLDER] [--batch 4 8] [--device auto]
-                                        [--pixels 512] [--repeats 10] [--compile] [--gpu-gb 8]
+                                        [--pixels 512] [--repeats 10] [--graphs] [--compile] [--gpu-gb 8]
 
 A step goes from images to the gradient that distillation asks of them. Its floors, measured alone in the
 same run, in our dtype and layout: the base UNet's forward pass with guidance (two rows an image), and the
@@ -9,6 +9,7 @@ autoencoder's encoder, forward and backward.
 
     ours       adapters on: low-rank self-attention, identity and expression attention
     quick      the same, renders read by the linear encoder of the coarse rounds
+    graphs     ours with the UNet's pass recorded as a CUDA graph (--graphs, on a GPU)
     compiled   ours with torch.compile on UNet and encoder (--compile; warm-up is not counted)
     plain      the usual recipe in plain diffusers calls: eager, contiguous, float16 on a GPU, a sample of
                the encoder, noise, two UNet rows an image, and a squared error whose gradient is the
@@ -16,7 +17,8 @@ autoencoder's encoder, forward and backward.
 
 Prints a Markdown table; "sd15" is the architecture with random weights, which cost the same. Peaks are a
 step's own and its networks' weights: this benchmark keeps more of them than a run does. --gpu-gb leaves the
-process so much of the GPU, as a smaller one would, and takes images in turns where that asks for it.
+process so much of the GPU, as a smaller one would, and takes images in turns where that asks for it. Where
+not even one fits beside all networks, it says what the prior does then, and times our own steps alone.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ import copy
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,8 +38,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from id3d_engine.device import pick
+from id3d_engine.priors.cuda_graphs import Graphed
 from id3d_engine.priors.guidance import sds_loss
-from id3d_engine.priors.memory import ALL, peak_bytes
+from id3d_engine.priors.memory import ALL, frugality, peak_bytes
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.quick_encoder import QuickEncoder
 
@@ -50,6 +54,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--pixels", type=int, default=512, help="of the random prior (default 512)")
     parser.add_argument("--repeats", type=int, default=10, help="timed calls; the median counts (default 10)")
+    parser.add_argument("--graphs", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--gpu-gb", type=float, help="of the GPU for this process (default all)")
     options = parser.parse_args()
@@ -64,11 +69,18 @@ def main() -> int:
     name = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} thread(s)"
     print(f"{name}; torch {torch.__version__}; {prior.image_size} px, {prior.dtype}")
     print(f"images at once, by the memory free now: {prior.at_once}" if on_gpu else "")
+    if frugality(prior):
+        print(frugality(prior))
+        measure_frugal(prior, options.batch, options.repeats)
+        return 0
+    graphs = options.graphs and on_gpu
     columns = ["batch", "UNet", "VAE", "sum", "ours", "over sum", "quick", "plain", "over ours", "over quick"]
-    columns += ["compiled", "over sum"] * options.compile + ["peak GB, ours", "plain"] * on_gpu
+    columns += ["graphs", "over sum"] * graphs + ["compiled", "over sum"] * options.compile
+    columns += ["peak GB, ours", "plain"] * on_gpu
     print(f"\n| {' | '.join(columns)} |\n|{'--:|' * len(columns)}")
     for batch in options.batch:
-        cells = measure(prior, batch, options.repeats, options.compile, in_turns=options.gpu_gb is not None)
+        in_turns = options.gpu_gb is not None
+        cells = measure(prior, batch, options.repeats, graphs, options.compile, in_turns)
         print(f"| {' | '.join(cells)} |", flush=True)
     return 0
 
@@ -80,19 +92,45 @@ def limit_gpu(device: torch.device, gigabytes: float | None) -> None:
         torch.cuda.set_per_process_memory_fraction(min(gigabytes * 1e9 / total, 1.0), device)
 
 
-def measure(prior: Prior, batch: int, repeats: int, compiled: bool, in_turns: bool = False) -> list[str]:
-    """The cells of one row."""
-    g, size = torch.Generator().manual_seed(1), prior.image_size
-    images = torch.rand(batch, 3, size, size, generator=g).to(prior.device).requires_grad_()
-    noise, t = prior.noise(batch, g), torch.full((batch,), prior.steps // 2)
-    face = functional.normalize(torch.randn(prior.config.identity_dimension, generator=g), dim=0)
-    conditions = prior.conditions(face, "a broad grin", ["front view"] * batch)
-    quick = QuickEncoder.fit(prior, images.detach())
-    kept, prior.at_once = prior.at_once, prior.at_once if in_turns else ALL
+class Step:
+    """One step of ours, on random images of a made-up person."""
 
-    def ours(encode: Callable[[Tensor], Tensor] | None = None) -> None:
-        losses = sds_loss(prior, images, conditions, t, guidance_scale=GUIDANCE, noise=noise, encode=encode)
+    def __init__(self, prior: Prior, batch: int) -> None:
+        g, size = torch.Generator().manual_seed(1), prior.image_size
+        self.prior = prior
+        self.images = torch.rand(batch, 3, size, size, generator=g).to(prior.device).requires_grad_()
+        self.noise, self.t = prior.noise(batch, g), torch.full((batch,), prior.steps // 2)
+        face = functional.normalize(torch.randn(prior.config.identity_dimension, generator=g), dim=0)
+        self.conditions = prior.conditions(face, "a broad grin", ["front view"] * batch)
+        self.quick = QuickEncoder.fit(prior, self.images.detach())
+
+    def __call__(self, encode: Callable[[Tensor], Tensor] | None = None) -> None:
+        losses = sds_loss(
+            self.prior, self.images, self.conditions, self.t,
+            guidance_scale=GUIDANCE, noise=self.noise, encode=encode,
+        )  # fmt: skip
         losses.mean().backward()
+
+
+def measure_frugal(prior: Prior, batches: Sequence[int], repeats: int) -> None:
+    """Print a table of our own steps, for a GPU that holds no second copy of the networks."""
+    print("\n| batch | ours | quick | peak GB, ours |\n|--:|--:|--:|--:|")
+    for batch in batches:
+        step = Step(prior, batch)
+        ms = timed({"ours": step, "quick": partial(step, step.quick)}, prior, repeats)
+        torch.cuda.reset_peak_memory_stats(prior.device)
+        step()
+        peak = torch.cuda.max_memory_allocated(prior.device) / 1e9
+        print(f"| {batch} | {ms['ours']:.1f} ms | {ms['quick']:.1f} ms | {peak:.1f} |", flush=True)
+
+
+def measure(
+    prior: Prior, batch: int, repeats: int, graphs: bool, compiled: bool, in_turns: bool = False
+) -> list[str]:
+    """The cells of one row."""
+    ours = Step(prior, batch)
+    images, noise, t, conditions = ours.images, ours.noise, ours.t, ours.conditions
+    kept, prior.at_once = prior.at_once, prior.at_once if in_turns else ALL
 
     def vae() -> None:
         prior.encode(images).sum().backward()
@@ -108,23 +146,26 @@ def measure(prior: Prior, batch: int, repeats: int, compiled: bool, in_turns: bo
     bare = copy.deepcopy(prior.denoiser.unet)
     plain = PlainStep(prior, text)
     prior.adapter.fuse(prior.denoiser.unet)
-    calls = {
+    calls: dict[str, Callable[[], None]] = {
         "vae": vae,
         "unet": unet,
         "ours": ours,
-        "quick": lambda: ours(quick),
+        "quick": lambda: ours(ours.quick),
         "plain": lambda: plain(images, t),
     }
+    if graphs:
+        recorded = Graphed(prior.denoiser, most_rows=2 * batch)
+        calls["graphs"] = partial(swapped, prior, recorded, prior.vae.encoder, ours)
     if compiled:
         denoiser, encoder = torch.compile(prior.denoiser), torch.compile(prior.vae.encoder)
-        calls["compiled"] = lambda: swapped(prior, denoiser, encoder, ours)
+        calls["compiled"] = partial(swapped, prior, denoiser, encoder, ours)
     ms = timed(calls, prior, repeats)
     floor = ms["unet"] + ms["vae"]
     cells = [str(batch), *(f"{v:.1f} ms" for v in (ms["unet"], ms["vae"], floor, ms["ours"]))]
     cells += [f"{ms['ours'] / floor:.2f}", f"{ms['quick']:.1f} ms", f"{ms['plain']:.1f} ms"]
     cells += [f"{ms['plain'] / ms[name]:.2f}x" for name in ("ours", "quick")]
-    if compiled:
-        cells += [f"{ms['compiled']:.1f} ms", f"{ms['compiled'] / floor:.2f}"]
+    for name in ["graphs"] * graphs + ["compiled"] * compiled:
+        cells += [f"{ms[name]:.1f} ms", f"{ms[name] / floor:.2f}"]
     if prior.device.type == "cuda":
         for name, networks in (
             ("ours", (prior.denoiser, prior.vae, prior.text_encoder)),

@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             traceback.print_exc()
         reason = explain(error, resumes="resume" in options)
-        print(f"id3d: {reason}", file=sys.stderr)
+        # The sentence comes last: programs that start this one show the last line.
+        print("\n".join([*reason.details, f"id3d: {reason}"]), file=sys.stderr)
         return reason.exit_code
     finally:
         signal.signal(signal.SIGTERM, before)

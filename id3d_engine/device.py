@@ -61,18 +61,25 @@ def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def release() -> None:
-    """Give the GPU memory that nothing uses any more back to other programs."""
+    """Give the GPU memory, and the pinned memory, that nothing uses any more back to other programs."""
     import gc
 
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
-        # Matrix products keep workspaces; only CUDA builds know of them.
-        getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()
+        forget_workspaces()
         torch.cuda.empty_cache()
+        getattr(torch._C, "_host_emptyCache", lambda: None)()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def forget_workspaces() -> None:
+    """Free the memory that CUDA's matrix products keep for the next one."""
+    import torch
+
+    getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()  # only CUDA builds have it
 
 
 def mixed_precision(name: str = "auto") -> str:

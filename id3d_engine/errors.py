@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class Id3dError(Exception):
-    """Something failed that the user can understand. The text is shown as it is; exit code 1."""
+    """Something failed that the user can understand. The text is shown as it is; exit code 1.
+
+    Args:
+        sentence: The text.
+        details: Everything that the sentence sums up, one line each, such as all keys that a file lacks.
+    """
 
     exit_code = 1
+
+    def __init__(self, sentence: str, details: Iterable[str] = ()) -> None:
+        super().__init__(sentence)
+        self.details = tuple(details)
 
 
 class InputError(Id3dError):

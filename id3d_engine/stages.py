@@ -179,12 +179,14 @@ def working_folder(out: Path, request: Any, resume: bool) -> Path:
 
 def prior_for(domain: str, task: Task) -> Prior:
     """A domain's prior on the task's device."""
+    from .priors.memory import frugality
     from .priors.prior import Prior
     from .priors.quicken import quicken
 
     prior = Prior.load(task.prior, domain, task.device)
-    if task.compiled:
-        quicken(prior, task.job.note)
+    if told := frugality(prior):
+        task.job.note(told)
+    quicken(prior, task.job.note, compiled=task.compiled)
     return prior
 
 

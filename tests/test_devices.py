@@ -24,12 +24,19 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from id3d_engine import generate
 from id3d_engine.config import Preset
+from id3d_engine.expressions import select
+from id3d_engine.geometry.guide import fit_to
+from id3d_engine.geometry.polish import PolishConfig, polish_with
 from id3d_engine.head import validate
 from id3d_engine.identity import Identity
+from id3d_engine.job import Job
 from id3d_engine.priors import prior as prior_module
 from id3d_engine.priors.guidance import Ramp, asked_change, sds_loss
+from id3d_engine.priors.memory import AtOnce
+from id3d_engine.priors.offload import Offload
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.quick_encoder import QuickEncoder
+from id3d_engine.template import load_template
 
 THERE = torch.device("meta")
 aten = torch.ops.aten
@@ -174,6 +181,29 @@ def test_a_whole_head_is_made(
     assert validate(tmp_path / "a.head") == []
 
 
+def test_expressions_are_refined_where_the_prior_is(elsewhere: None, tiny_prior: Path) -> None:
+    template, cast = load_template(), select("smile,brow_lower")
+    offsets = {e.name: template.pose(e.recipe) for e in cast}
+    config = PolishConfig(rounds=1, inner_steps=2, views=2, fit_size=32)
+    seen = []
+
+    class Glance:
+        image_size = fit_size = 32
+
+        def look(self, render: Any, expression: Any, cameras: Any, step: int, generator: Any) -> Any:
+            images = render()
+            seen.append((images.device, cameras.clip(images.new_zeros(1, 3)).device))
+            return fit_to(images, (images + 0.1).clamp(0, 1), 32, 0.0)
+
+    found = [
+        polish_with(Glance(), template.vertices, offsets, template, cast, config, Job(seed=1), device)
+        for device in ("cpu", THERE)
+    ]
+    assert seen == [(torch.device("cpu"),) * 2] * 2 + [(THERE,) * 2] * 2
+    assert all(np.array_equal(found[0][e.name], found[1][e.name]) for e in cast)
+    assert all((found[0][e.name] != offsets[e.name]).any() for e in cast)
+
+
 def test_score_distillation_never_waits(elsewhere: None, tiny_prior: Path) -> None:
     prior = Prior.load(tiny_prior, "geometry", THERE)
     size, generator = prior.image_size, torch.Generator().manual_seed(0)
@@ -190,3 +220,29 @@ def test_score_distillation_never_waits(elsewhere: None, tiny_prior: Path) -> No
             steps=2, guidance_scale=1.5, generic=1.0, generator=generator,
         )  # fmt: skip
     assert bool((images.grad != 0).any())
+
+
+def test_networks_come_when_they_are_asked_backwards_too(elsewhere: None, tiny_prior: Path) -> None:
+    prior = Prior.load(tiny_prior, "geometry", THERE)
+    size = prior.image_size
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)).to(THERE)
+    t, views = torch.tensor([300, 600]), ["front view", "back view"]
+
+    def step(text: str) -> Tensor:
+        rendered, generator = images.clone().requires_grad_(), torch.Generator().manual_seed(1)
+        someone = prior.conditions(torch.ones(128), None, views, text)
+        sds_loss(prior, rendered, someone, t, generator=generator).mean().backward()
+        assert rendered.grad is not None
+        return rendered.grad.cpu()
+
+    whole = step("an old man")
+    offload = prior.offload = Offload(prior.networks, THERE)
+    prior._tokens.clear()
+    for at_once in (prior.at_once, AtOnce(1, 1, 1)):
+        prior.at_once = at_once
+        torch.testing.assert_close(step("an old man"), whole, atol=1e-7, rtol=1e-4)
+        assert offload.present is prior.vae
+    present = [{p.device for p in network.parameters()} for network in prior.networks]
+    assert present == [{torch.device("cpu")}, {torch.device("cpu")}, {THERE}]
+    offload.rest()
+    assert {p.device for network in prior.networks for p in network.parameters()} == {torch.device("cpu")}

@@ -76,7 +76,7 @@ def polish(
     Args:
         vertices: (V, 3) the wrapped neutral, metres.
         offsets: expression name -> (V, 3) from `vertices`.
-        prior: The geometry prior.
+        prior: The geometry prior; its device is where heads are rendered.
         embedding: (D,) identity, or None.
 
     Returns:
@@ -97,7 +97,7 @@ def polish(
         fit_size=config.fit_size,
         mask_weight=0.0,
     )
-    return polish_with(guide, vertices, offsets, template, expressions, config, job)
+    return polish_with(guide, vertices, offsets, template, expressions, config, job, prior.device)
 
 
 def polish_with(
@@ -108,6 +108,7 @@ def polish_with(
     expressions: Sequence[Expression],
     config: PolishConfig,
     job: Job,
+    device: torch.device | str = "cpu",
 ) -> dict[str, NDArray[np.float32]]:
     """`polish` under any guide."""
     if not config.rounds or not expressions:
@@ -116,23 +117,23 @@ def polish_with(
     corrections = nn.ModuleList(
         SmoothOffsets(template.triangles, len(vertices), strength=config.smoothing, fixed=fixed)
         for _ in expressions
-    )
+    ).to(device)
     optimizer = UniformAdam(corrections.parameters(), lr=config.learning_rate_m)
     neutral = torch.from_numpy(np.asarray(vertices, np.float32))
-    triangles = torch.from_numpy(template.triangles)
+    faces = [neutral + torch.from_numpy(np.asarray(offsets[e.name], np.float32)) for e in expressions]
+    there, triangles = [face.to(device) for face in faces], torch.from_numpy(template.triangles).to(device)
     count = config.rounds * len(expressions)
     for step in job.steps(STAGE, count, Stepper(corrections, optimizer), "refining expressions"):
         index = step % len(expressions)
-        expression, correction = expressions[index], corrections[index]
-        posed = neutral + torch.from_numpy(np.asarray(offsets[expression.name], np.float32))
+        expression, correction, posed = expressions[index], corrections[index], there[index]
         generator = job.generator(STAGE, step)
-        landmarks = {key: posed[i] for key, i in template.landmarks.items()}
+        landmarks = {key: faces[index][i] for key, i in template.landmarks.items()}
         cameras = join(
             [
                 sample_cameras(1, generator, closeup=part, landmarks=landmarks)
                 for part in ("face", "mouth", "eyes", "face")[: config.views]
             ]
-        )
+        ).to(device)
         now = partial(_seen, posed, correction, triangles, cameras, guide.image_size)
         loss_of = guide.look(now, expression, cameras, step // len(expressions), generator)
         for _ in range(config.inner_steps):
@@ -148,7 +149,7 @@ def polish_with(
         return {
             **{name: np.asarray(value, np.float32) for name, value in offsets.items()},
             **{
-                e.name: np.asarray(offsets[e.name], np.float32) + c().numpy()
+                e.name: np.asarray(offsets[e.name], np.float32) + c().cpu().numpy()
                 for e, c in zip(expressions, corrections, strict=True)
             },
         }

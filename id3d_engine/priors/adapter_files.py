@@ -221,7 +221,7 @@ def load_adapter(
     updates = {key: tensors.pop(key) for key in list(tensors) if key.startswith(PREFIX)}
     wrong = differences(tensors, shapes(adapter.state_dict()))
     if wrong:
-        raise InputError(f"{weights} does not fit this base: {summary(wrong)}")
+        raise InputError(f"{weights} does not fit this base: {summary(wrong)}", wrong)
     fold(unet, updates)
     adapter.load_state_dict(tensors)
     adapter.lambda_id, adapter.lambda_exp = config.lambda_id, config.lambda_exp

@@ -299,20 +299,26 @@ class DomainSelfAttention:
         return _finish(attn, _attend(attn, query, key, value, mask), hidden_states)
 
 
-class FusedSelfAttention(DomainSelfAttention):
+class FusedSelfAttention(DomainSelfAttention, nn.Module):
     """The same with resting weights, as one projection to Q, K and V.
 
-    W + W^n is added up in float32, so a domain that changes nothing leaves the base's very weights.
+    W + W^n is added up in float32, so a domain that changes nothing leaves the base's very weights. The sum
+    goes wherever the UNet goes, and is no part of its `state_dict()`.
     """
+
+    weight: Tensor
+    bias: Tensor | None
 
     @torch.no_grad()
     def __init__(self, attention: Attention, branch: DomainBranch) -> None:
-        super().__init__([branch])
+        nn.Module.__init__(self)
+        self.branches = [branch]
         pairs = [(getattr(attention, name), getattr(branch, name)) for name in ("to_q", "to_k", "to_v")]
         weights = [base.weight.float() + own.whole() for base, own in pairs]
-        self.weight = torch.cat(weights).to(attention.to_q.weight.dtype)
+        whole = torch.cat(weights).to(attention.to_q.weight.dtype)
+        self.register_buffer("weight", whole, persistent=False)
         biases = [base.bias for base, _ in pairs if base.bias is not None]
-        self.bias = torch.cat(biases) if biases else None
+        self.register_buffer("bias", torch.cat(biases) if biases else None, persistent=False)
 
     def projected(self, attn: Attention, x: Tensor) -> Sequence[Tensor]:
         return F.linear(x, self.weight, self.bias).chunk(3, dim=-1)

@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_log
 
 from ..errors import InputError
 from ..models.pipeline import check_pipeline
+from .layout import summary
 from .tokenizer import save_clip_files
 
 # What diffusers' models inherit (`config`, `to`, being called) is invisible to type checkers.
@@ -97,15 +98,15 @@ def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Base:
     """Read a pipeline folder (this project's or any Stable Diffusion 1.x/2.x one) in `dtype`.
 
     Raises:
-        InputError: the folder holds another kind of model, is incomplete or damaged, or its weights are
-            pickled.
+        InputError: the folder holds another kind of model, is incomplete or damaged, its weights are
+            pickled, or lack keys (its details name each).
     """
     check_pipeline(Path(folder))
     with _own_progress_only():
         return Base(
-            unet=_part(UNet2DConditionModel, folder, "unet", torch_dtype=dtype),
-            vae=_part(AutoencoderKL, folder, "vae", torch_dtype=dtype),
-            text_encoder=_part(CLIPTextModel, folder, "text_encoder", dtype=dtype),
+            unet=_model(UNet2DConditionModel, folder, "unet", torch_dtype=dtype),
+            vae=_model(AutoencoderKL, folder, "vae", torch_dtype=dtype),
+            text_encoder=_model(CLIPTextModel, folder, "text_encoder", dtype=dtype),
             tokenizer=_part(CLIPTokenizer, folder, "tokenizer"),
             scheduler=_part(DDIMScheduler, folder, "scheduler"),
         )
@@ -118,15 +119,42 @@ def _part(kind: Any, folder: Path, name: str, **how: Any) -> Any:
         raise InputError(f"{Path(folder) / name} is damaged: copy the folder again") from error
 
 
+def _model(kind: Any, folder: Path, name: str, **how: Any) -> Any:
+    """A part with weights, all of them: what a file lacks would else be random, with a warning alone."""
+    try:
+        model, info = kind.from_pretrained(folder, subfolder=name, output_loading_info=True, **how)
+    except (OSError, ValueError, RuntimeError, SafetensorError):  # read so, all keys of wrong shapes are told
+        how |= {"output_loading_info": True, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
+        model, info = _part(kind, folder, name, **how)
+    wrong = [f"missing {key}" for key in sorted(info["missing_keys"])]
+    wrong += [
+        f"{key} is {tuple(found)}, its configuration needs {tuple(needed)}"
+        for key, found, needed in sorted(info["mismatched_keys"])
+    ]
+    if wrong:
+        raise InputError(
+            f"the weights in {Path(folder) / name} are partial, or of another model: {summary(wrong)}; copy"
+            " the folder again",
+            wrong,
+        )
+    return model
+
+
 @contextmanager
 def _own_progress_only() -> Iterator[None]:
-    """Without the bars that reading and writing models draws into ours."""
-    shown = [log for log in (diffusers_log, transformers_log) if log.is_progress_bar_enabled()]
+    """Without the bars that reading and writing models draws into ours, and without warnings."""
+    logs = (diffusers_log, transformers_log)
+    shown = [log for log in logs if log.is_progress_bar_enabled()]
+    levels = [log.get_verbosity() for log in logs]
     for log in shown:
         log.disable_progress_bar()
+    for log in logs:
+        log.set_verbosity_error()
     try:
         yield
     finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.set_verbosity(level)
         for log in shown:
             log.enable_progress_bar()
 

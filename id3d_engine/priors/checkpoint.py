@@ -64,7 +64,8 @@ def convert_checkpoint(path: Path, like: Path, out: Path) -> None:
     if wrong:
         raise InputError(
             f"{path.name} is partial, or of another class than {like.name}: {summary(wrong)}; get the file"
-            " again, or name another --like"
+            " again, or name another --like",
+            wrong,
         )
     save_base(base, out)
 

@@ -128,5 +128,6 @@ def _check(unet: UNet, tensors: dict[str, Tensor], adapter: Adapter, layers: dic
         used = {int(m[1]) for m in (re.match(r"ip_adapter\.(\d+)\.", key) for key in tensors) if m}
         raise InputError(
             f"the FaceID weights do not fit this base ({max(used, default=-1) + 1} attention layers in the"
-            f" file, {len(layers)} in the base): {summary(wrong)}; get the file again, or that of this base"
+            f" file, {len(layers)} in the base): {summary(wrong)}; get the file again, or that of this base",
+            wrong,
         )

@@ -30,7 +30,7 @@ def differences(
 
 
 def summary(phrases: Sequence[str]) -> str:
-    """The first few phrases, and how many more there are."""
+    """The first few phrases, and how many more there are, for a sentence; the error's details have all."""
     more = f"; and {len(phrases) - _SHOWN} more" if len(phrases) > _SHOWN else ""
     return "; ".join(phrases[:_SHOWN]) + more
 

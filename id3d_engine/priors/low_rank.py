@@ -37,14 +37,16 @@ def fold(unet: UNet, updates: Mapping[str, Tensor]) -> None:
     for stem in sorted({key.rpartition(".")[0] for key in updates}):
         path, _, name = stem.removeprefix(PREFIX).rpartition(".")
         if path not in layers:
-            raise InputError(f"the adapter updates {stem}, which this base does not have: use its own base")
+            continue
         linear = linears[stem] = linear_of(layers[path], name)
         rank = len(updates.get(f"{stem}.down", ()))
         wanted[f"{stem}.down"] = (rank, linear.weight.shape[1])
         wanted[f"{stem}.up"] = (linear.weight.shape[0], rank)
     wrong = differences(updates, wanted)
     if wrong:
-        raise InputError(f"the adapter's updates do not fit this base: {summary(wrong)}; use its own base")
+        raise InputError(
+            f"the adapter's updates do not fit this base: {summary(wrong)}; use its own base", wrong
+        )
     for stem, linear in linears.items():
         up, down = (updates[f"{stem}.{part}"].float() for part in ("up", "down"))
         linear.weight.copy_(linear.weight.float() + up @ down)

@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..device import sent, weights_dtype
 from ..errors import InputError
@@ -37,9 +36,11 @@ from .adapters import AdaptedUNet, Adapter, Heard
 from .base import Base, image_size, load_base
 from .conditions import Conditions
 from .locate import locate
-from .memory import ALL, fitting
+from .memory import ALL, settle
 from .noise import NoiseSchedule
+from .offload import Offload
 from .prompts import UNCONDITIONAL, check_domain, expression_text, prompt
+from .tiles import in_tiles, recomputed
 from .tokenizer import token_ids
 
 
@@ -83,7 +84,8 @@ class Prior:
         self.tokenizer = base.tokenizer
         self._tokens: dict[str, Tensor] = {}
         self.at_once = ALL
-        self.at_once = fitting(self)
+        self.offload: Offload | None = None
+        settle(self)
 
     @classmethod
     def load(
@@ -137,6 +139,16 @@ class Prior:
     @property
     def latent_channels(self) -> int:
         return self.denoiser.unet.config.in_channels
+
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """All that computes; on the device, or see `offload`."""
+        return self.text_encoder, self.denoiser, self.vae
+
+    @property
+    def _latent_pixels(self) -> int:
+        """Pixels a side that a latent stands for."""
+        return self.image_size // self.latent_size
 
     @property
     def steps(self) -> int:
@@ -195,7 +207,7 @@ class Prior:
         for text in dict.fromkeys(texts):
             if text not in self._tokens:
                 ids = token_ids(self.tokenizer, [text])
-                self._tokens[text] = self.text_encoder(ids.to(self.device))[0]
+                self._tokens[text] = self._here(self.text_encoder)(ids.to(self.device))[0]
         return torch.cat([self._tokens[text] for text in texts])
 
     def encode(self, images: Tensor) -> Tensor:
@@ -211,21 +223,26 @@ class Prior:
                 f" {tuple(images.shape)}: resize them first"
             )
         images = self.moved(images)
-        parts = images.split(self.at_once.encode)
-        if len(parts) == 1 or not (torch.is_grad_enabled() and images.requires_grad):
-            return torch.cat([self._encode(part) for part in parts])
-        return torch.cat([checkpoint(self._encode, part, use_reentrant=False) for part in parts])
+        parts, tiles = images.split(self.at_once.encode), self.at_once.tiles
+        frugal = len(parts) > 1 or tiles > 1 or self.offload is not None
+        with_gradient = torch.is_grad_enabled() and images.requires_grad
+        encode = recomputed(self._encode) if frugal and with_gradient else self._encode
+        return torch.cat([in_tiles(encode, part, tiles, self._latent_pixels, 1) for part in parts])
 
     def _encode(self, images: Tensor) -> Tensor:
-        posterior = self.vae.encode((images * 2 - 1).to(self.dtype)).latent_dist
+        posterior = self._here(self.vae).encode((images * 2 - 1).to(self.dtype)).latent_dist
         return posterior.mode().float() * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """(B, 4, h, w) scaled latents -> (B, 3, S, S) images, clamped to [0, 1]."""
-        unscaled = (latents / self.vae.config.scaling_factor).to(self.dtype)
-        parts = [self.vae.decode(part, return_dict=False)[0] for part in unscaled.split(self.at_once.decode)]
-        return (torch.cat(parts).float() / 2 + 0.5).clamp(0, 1)
+        parts = (latents / self.vae.config.scaling_factor).split(self.at_once.decode)
+        tiles, pixels = self.at_once.tiles, self._latent_pixels
+        images = torch.cat([in_tiles(self._decode, part, tiles, 1, pixels) for part in parts])
+        return (images / 2 + 0.5).clamp(0, 1)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        return self._here(self.vae).decode(latents.to(self.dtype), return_dict=False)[0].float()
 
     def add_noise(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """z_t of clean latents; t is (B,)."""
@@ -320,7 +337,7 @@ class Prior:
             conditions = Conditions.join([conditions.unconditional(), conditions])
         rows = (conditions.text, conditions.identity.to(self.dtype), conditions.expression)
         parts = zip(*(x.split(self.at_once.denoise) for x in rows), strict=True)
-        return [self.denoiser.heard(*part) for part in parts]
+        return [self._here(self.denoiser).heard(*part) for part in parts]
 
     def _predicted(
         self, noisy: Tensor, t: Tensor, heard: list[Heard], guidance_scale: float, rescale: float
@@ -335,7 +352,8 @@ class Prior:
 
     def _raw(self, noisy: Tensor, t: Tensor, heard: list[Heard]) -> Tensor:
         rows = (x.split(self.at_once.denoise) for x in (noisy.to(self.dtype), t))
-        return torch.cat([self.denoiser(*part) for part in zip(*rows, heard, strict=True)]).float()
+        denoiser = self._here(self.denoiser)
+        return torch.cat([denoiser(*part) for part in zip(*rows, heard, strict=True)]).float()
 
     def _identity(self, embedding: Tensor | NDArray[np.floating] | None) -> Tensor:
         dimension = self.config.identity_dimension
@@ -351,9 +369,13 @@ class Prior:
             )
         return rows
 
+    def _here(self, network: Any) -> Any:
+        """One of `networks`, on the device: where they do not all fit, they come when they are asked."""
+        return network if self.offload is None else self.offload(network)
+
     def _frozen(self, module: Any) -> Any:
         # Module.to, because the models' own `to` warns on every cast.
-        module = torch.nn.Module.to(module, self.device, self.dtype)
+        module = torch.nn.Module.to(module, self.dtype)
         if self.device.type == "cuda":
             # GPUs' matrix units want an image's channels side by side; on CPUs it is no faster.
             module.to(memory_format=torch.channels_last)

@@ -147,5 +147,6 @@ class _Solve(torch.autograd.Function):
 
 
 def _apply(solve, values: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    out = solve(values.detach().double().cpu().numpy())
-    return torch.from_numpy(out).to(values)
+    # Doubles stay on the CPU: not every GPU has them.
+    out = solve(values.detach().cpu().double().numpy())
+    return torch.from_numpy(out).to(values.dtype).to(values.device)

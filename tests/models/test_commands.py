@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from id3d_engine import cli, doctor
 from id3d_engine.priors.prior import Prior
@@ -117,9 +119,6 @@ def test_folder_comes_before_the_variable(run: Run, models: Path, base_folder: P
 
 
 def test_a_checkpoint_needs_a_base_to_be_like(run: Run, models: Path, tmp_path: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
     save_file({"model.diffusion_model.out.0.weight": torch.ones(1)}, tmp_path / "big.safetensors")
     code, _, err = run("add", tmp_path / "big.safetensors")
     assert (code, "big.safetensors is a single-file checkpoint: add --like NAME" in err) == (2, True)
@@ -131,6 +130,41 @@ def test_a_checkpoint_needs_a_base_to_be_like(run: Run, models: Path, tmp_path: 
         True,
     )
     assert list(models.iterdir()) == []
+
+
+def test_every_key_that_differs_is_named_above_the_sentence(
+    run: Run, models: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    assert run("add", base_folder)[0] == 0
+    weights = models / "tiny-base" / "unet" / "diffusion_pytorch_model.safetensors"
+    found = load_file(weights)
+    missing, other = ([k for k in found if k.endswith(end)] for end in (".conv1.weight", ".conv2.weight"))
+    assert min(len(missing), len(other)) > 2
+    found = {k: v[:1].clone() if k in other else v for k, v in found.items() if k not in missing}
+    save_file(found, weights, metadata={"format": "pt"})
+    code, out, err = run(
+        "assemble", "--geometry", "tiny-base", "--albedo", "tiny-base", "--out", tmp_path / "a.prior"
+    )
+    *lines, sentence = err.splitlines()
+    assert (code, out) == (2, "")
+    assert lines[: len(missing)] == [f"missing {key}" for key in sorted(missing)]
+    assert [line.split(" is (1, ")[0] for line in lines[len(missing) :]] == sorted(other)
+    assert sentence.startswith("id3d: the weights in ")
+    assert sentence.endswith(f"; and {len(lines) - 3} more; copy the folder again")
+
+
+def test_a_checkpoint_tells_all_that_it_lacks_and_has_too_much(
+    run: Run, models: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    assert run("add", base_folder)[0] == 0
+    path, prefix = tmp_path / "big.safetensors", "model.diffusion_model."
+    save_file({f"{prefix}out.0.weight": torch.ones(1), f"{prefix}out.0.bias": torch.ones(1)}, path)
+    code, _, err = run("add", path, "--like", "tiny-base")
+    *lines, sentence = err.splitlines()
+    assert (code, sentence.startswith("id3d: big.safetensors is partial, or of another class")) == (2, True)
+    assert f"and {len(lines) - 3} more" in sentence
+    assert "text_encoder: missing final_layer_norm.weight" in lines
+    assert any(line.startswith("unet: conv_norm_out.weight is (1,), tiny-base needs (") for line in lines)
 
 
 def test_assembled_prior_is_used_by_its_folder(
