@@ -93,14 +93,14 @@ FADE_OTHERS_M = 0.010
 def finish_units(template: HeadTemplate) -> dict[str, NDArray[np.floating]]:
     """MakeHuman's units made exact.
 
-    Some are made `STRONGER`. Eyeballs turn about their own centres, lids close with overlap, and one-sided
-    units fade to zero soon after the midline: MakeHuman's reach over to the other cheek, and even the other
-    socket.
+    Some are made `STRONGER`, but for teeth, which would come through the cheek. Eyeballs turn about their own
+    centres, lids close with overlap, and one-sided units fade to zero soon after the midline: MakeHuman's
+    reach over to the other cheek, and even the other socket.
     """
     rest = template.vertices.astype(np.float64)
-    units = {
-        name: strength(name) * unit * one_sided(name, rest)[:, None] for name, unit in template.arkit.items()
-    }
+    units = {name: unit * one_sided(name, rest)[:, None] for name, unit in template.arkit.items()}
+    for name, unit in units.items():
+        unit[template.regions["teeth"] < 0.5] *= strength(name)
     for piece in pieces(template):
         if template.regions["eyeballs"][piece].all():
             for unit in units.values():

@@ -28,7 +28,7 @@ FACING = 0.3  # of a normal's height: such a vertex of a lip faces the other lip
 LOWER_LIP_M = 0.010  # opening the jaw lowers the lower lip's vertices by more than that
 # Of the incisors: the upper ones' edges hang below where the lips meet, and the lower ones stand a little
 # behind and above those edges (overjet and overbite of some 2 mm).
-SHOWN_M, BEHIND_LIPS_M, OVERJET_M, OVERBITE_M = 0.0022, 0.0032, 0.002, 0.0018
+SHOWN_M, BEHIND_LIPS_M, OVERJET_M, OVERBITE_M = 0.0022, 0.005, 0.0022, 0.0018
 INCISORS_M = 0.004  # their faces reach this far to the sides of the middle, and this far back
 ALIKE_M = 0.002  # lips are as far apart as they are about there, on average
 
