@@ -40,4 +40,4 @@ def test_teeth_stay_inside(template: HeadTemplate, seed: int) -> None:
         sideways = pose(units, {f"jaw{side}": 1.0, f"mouth{side}": 0.35})
         assert teeth_pixels(template, skin + sideways) == 0
     grin = pose(units, {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "mouthUpperUpLeft": 1.0})
-    assert teeth_pixels(template, skin + grin) > 20
+    assert teeth_pixels(template, skin + grin) > 5
