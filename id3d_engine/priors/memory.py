@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
 
 # The rest is for renders, the network that is fitted, and what other programs take meanwhile.
 SHARE = 0.75
-TILES = (1, 2, 3)  # a side; with more, the gradient is no longer the whole autoencoder's
+# Whether networks take turns, and tiles a side: first what gives the same answers. With more tiles, the
+# gradient is no longer the whole autoencoder's.
+WAYS = ((False, 1), (True, 1), (True, 2), (True, 3))
 _GB = 1e9
 
 
@@ -51,9 +52,8 @@ ALL = AtOnce(1 << 30, 1 << 30, 1 << 30)
 def settle(prior: Prior) -> None:
     """Lay a prior's networks on its device and choose what it takes at once.
 
-    On a GPU it is the first of these that lets an image through: all networks there; the autoencoder in
-    tiles besides; one network at a time there, without tiles and with them. Other devices, whose memory
-    cannot be asked, take everything.
+    On a GPU it is the first of these that lets an image through: all networks there; one at a time; the
+    autoencoder in tiles besides. Other devices, whose memory cannot be asked, take everything.
 
     Raises:
         OutOfMemory: not even one image fits.
@@ -62,7 +62,7 @@ def settle(prior: Prior) -> None:
         _lay(prior, offloaded=False)
         return
     sentence = ""
-    for offloaded, tiles in product((False, True), TILES):
+    for offloaded, tiles in WAYS:
         try:
             _lay(prior, offloaded)
             fit(prior, tiles)

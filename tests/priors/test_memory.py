@@ -49,8 +49,13 @@ def test_other_devices_take_all(make_prior: Callable[..., Prior]) -> None:
     ("gb", "at_once", "offloaded", "told"),
     [
         (20, AtOnce(3, 3, 3), False, ""),
-        (5, AtOnce(1, 1, 1, 2), False, "its autoencoder sees images in 2 x 2 tiles"),
-        (4, AtOnce(1, 1, 1, 3), False, "its autoencoder sees images in 3 x 3 tiles"),
+        (8, AtOnce(1, 1, 1), True, "its networks take turns on the GPU"),
+        (
+            5,
+            AtOnce(2, 2, 2, 2),
+            True,
+            "its autoencoder sees images in 2 x 2 tiles and its networks take turns on the GPU",
+        ),
         (
             3,
             AtOnce(1, 1, 1, 3),
@@ -110,7 +115,7 @@ def step(prior: Prior) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(
-    ("gb", "tiled", "offloaded"), [(8.0, False, False), (4.0, True, False), (2.5, None, True)]
+    ("gb", "tiled", "offloaded"), [(8.0, False, False), (4.0, False, True), (2.5, None, True)]
 )
 def test_a_small_gpu_takes_a_stable_diffusion_step(
     gb: float, tiled: bool | None, offloaded: bool, monkeypatch: pytest.MonkeyPatch
