@@ -74,7 +74,6 @@ class PriorGuide:
         mask_weight: Of the silhouettes' squared error, beside that of the normals.
         quick, quick_rounds: What reads renders in the autoencoder's place in so many first rounds; there,
             the refined form compares latents and decodes nothing.
-        shared_noise: Whether all views of a round get one draw of the noise, instead of one each.
 
     Raises:
         InputError: an unknown form.
@@ -92,7 +91,6 @@ class PriorGuide:
     mask_weight: float
     quick: QuickEncoder | None = None
     quick_rounds: int = 0
-    shared_noise: bool = False
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -110,7 +108,7 @@ class PriorGuide:
         prior, count = self.prior, len(cameras)
         conditions = prior.conditions(self.embedding, expression.descriptor, view_text(cameras), self.text)
         t = self.noise_level.timesteps(step, count, prior.steps)
-        noise = prior.noise(1 if self.shared_noise else count, generator).expand(count, -1, -1, -1)
+        noise = prior.noise(count, generator)
         quick = self.quick if step < self.quick_rounds else None
         if self.form == "plain":
 

@@ -69,7 +69,6 @@ class SculptConfig:
         quick_rounds: First rounds in which renders are read by a `QuickEncoder`, and nothing is decoded.
         noise_level: Share of the forward process, by round; last = 0 means "over all rounds".
         denoising_steps: DDIM steps of a look (refined).
-        shared_noise: One draw of the noise for all views of a round.
         guidance, generic: See `guidance.asked_change`.
         learning_rate: Adam's, falling to a tenth along a cosine.
         clip_norm: Gradients longer than this are shortened to it.
@@ -89,7 +88,6 @@ class SculptConfig:
     quick_rounds: int = 0
     noise_level: Ramp = field(default_factory=lambda: Ramp(start=0.65, end=0.3))
     denoising_steps: int = 6
-    shared_noise: bool = False
     guidance: float = 1.5
     generic: float = 0.2
     learning_rate: float = 2e-3
@@ -153,7 +151,6 @@ def sculpt(
         mask_weight=config.mask_weight,
         quick=quick_encoder(prior, start, config, job) if config.quick_rounds else None,
         quick_rounds=config.quick_rounds,
-        shared_noise=config.shared_noise,
     )
     return sculpt_with(guide, start, expressions, config, job, prior.device)
 

@@ -117,21 +117,6 @@ def test_refined_compares_latents_in_its_quick_rounds(prior):
     assert torch.isfinite(rendered.grad).all() and rendered.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize("form", ["refined", "plain"])
-def test_with_shared_noise_equal_views_are_asked_the_same(prior, form):
-    pulls = {}
-    for shared in (False, True):
-        guided = replace(guide(prior, form), shared_noise=shared)
-        same = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3)).expand(2, -1, -1, -1)
-        cameras, generator = orbit(torch.tensor([0.0, 0.0])), torch.Generator().manual_seed(0)
-        loss = guided.look(lambda same=same: same, NEUTRAL, cameras, 0, generator)
-        rendered = shrink(same, guided.fit_size).clone().requires_grad_()
-        loss(rendered, rendered.detach()[:, :1]).backward()
-        pulls[shared] = rendered.grad
-    torch.testing.assert_close(pulls[True][0], pulls[True][1], atol=1e-7, rtol=1e-3)
-    assert not torch.allclose(pulls[False][0], pulls[False][1], rtol=0.1)
-
-
 def test_an_unknown_form_is_refused(prior):
     with pytest.raises(InputError, match="choose refined or plain"):
         guide(prior, "fancy")
