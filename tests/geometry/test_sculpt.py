@@ -170,7 +170,7 @@ def test_a_preview_is_no_finer_than_asked(start):
     )
     assert small.volume == pytest.approx(whole.volume, rel=0.05)  # it still faces outwards
     turns = np.cos(small.face_adjacency_angles)
-    assert (turns < -0.2).mean() < 0.025  # and is hardly folded: 0.03 without smoothing
+    assert (turns < -0.2).mean() < 0.028  # and is hardly folded: 0.03 without smoothing
     assert coarser(start.neutral, start.triangles, 10**6)[0] is start.neutral
 
 

@@ -118,4 +118,4 @@ def test_with_the_shipped_autoencoder_little_is_lost(tiles: int, unexplained: fl
     assert (latents - whole[0]).var() < unexplained * whole[0].var()
     assert functional.cosine_similarity(pull.flatten(), whole[1].flatten(), dim=0) > cosine
     assert (pull.abs().amax(dim=1) > 0).all()
-    assert (decoded - images).square().mean().sqrt() < 1.4 * (whole[2] - images).square().mean().sqrt()
+    assert (decoded - images).square().mean().sqrt() < 1.8 * (whole[2] - images).square().mean().sqrt()
