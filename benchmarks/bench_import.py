@@ -52,11 +52,14 @@ def large_head(size: int):
     """The template's units and expressions on quads split in four, and maps with grain."""
     from id3d_engine.expressions import ARKIT_NAMES, select
     from id3d_engine.head import Head
+    from id3d_engine.rig.units import pose
     from id3d_engine.template import load_template
 
     template = load_template()
     cast = select("all")
-    keys = np.stack([template.pose(e.recipe) for e in cast] + [template.arkit[name] for name in ARKIT_NAMES])
+    keys = np.stack(
+        [pose(template.arkit, e.recipe) for e in cast] + [template.arkit[name] for name in ARKIT_NAMES]
+    )
     everything = np.concatenate([template.vertices[None], keys])
     vertices, faces, uv = split_quads(everything, template.faces, template.uv)
     grain = np.random.default_rng(0).normal(scale=0.02, size=(size, size))

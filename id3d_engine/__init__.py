@@ -12,10 +12,11 @@ The way from photo to shape key, in the order `generate.py` walks it:
 `stages.py` holds the stages, `topology.py` the meshes a head can have; `edit.py` walks the stages from
 a finished head under a new text, `evaluate.py` measures a head, and `yardstick/` the method.
 
-What they stand on: `template.py` (the head's one topology), `expressions.py` (the vocabulary), `render/`
-(differentiable, CPU and CUDA), `assets/` (3D heads that priors are trained on, in `priors/training/`; what
-a text wishes of a head), `models/` (downloaded bases: consent, licence, sha256), `scans.py` (a user's own),
-`job.py` (progress, cancel, resume), `live.py` (what to look at meanwhile), `errors.py`.
+What they stand on: `template.py` (the head's one topology), `expressions.py` (the vocabulary), `rig/` (its
+expressions on any head), `render/` (differentiable, CPU and CUDA), `assets/` (3D heads that priors are
+trained on, in `priors/training/`; what a text wishes of a head), `models/` (downloaded bases: consent,
+licence, sha256), `scans.py` (a user's own), `job.py` (progress, cancel, resume), `live.py` (what to look at
+meanwhile), `errors.py`.
 
 Importing this package is light: torch is loaded by the first thing that needs it.
 """

@@ -98,13 +98,6 @@ class HeadTemplate:
             )
         return vertices
 
-    def pose(self, recipe: Mapping[str, float]) -> NDArray[np.float32]:
-        """ARKit unit -> weight becomes (V, 3) offsets from any neutral head of this topology."""
-        offsets = np.zeros_like(self.vertices)
-        for name, weight in recipe.items():
-            offsets += np.float32(weight) * self.arkit[name]
-        return offsets
-
 
 def triangulate(faces: NDArray[np.int32]) -> NDArray[np.int32]:
     """(F, 4) quads -> (2F, 3) triangles; a quad that repeats its last index gives one degenerate half."""

@@ -10,6 +10,7 @@ import pytest
 
 from id3d_engine.expressions import ARKIT_NAMES, select
 from id3d_engine.head import Head
+from id3d_engine.rig.units import pose
 from id3d_engine.template import EYE, MOUTH, SKIN, load_template
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def template_head() -> Head:
     """The template with its units, two expressions by recipe, and even 64 px maps."""
     template = load_template()
     cast = select("smile,eyes_closed")
-    keys = [template.pose(e.recipe) for e in cast] + [template.arkit[name] for name in ARKIT_NAMES]
+    keys = [pose(template.arkit, e.recipe) for e in cast] + [template.arkit[name] for name in ARKIT_NAMES]
     maps = {
         "albedo": np.full((64, 64, 3), (0.72, 0.52, 0.43)),
         "roughness": np.full((64, 64), 0.5),

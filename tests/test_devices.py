@@ -36,6 +36,7 @@ from id3d_engine.priors.memory import AtOnce
 from id3d_engine.priors.offload import Offload
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.quick_encoder import QuickEncoder
+from id3d_engine.rig.units import pose
 from id3d_engine.template import load_template
 
 THERE = torch.device("meta")
@@ -183,7 +184,7 @@ def test_a_whole_head_is_made(
 
 def test_expressions_are_refined_where_the_prior_is(elsewhere: None, tiny_prior: Path) -> None:
     template, cast = load_template(), select("smile,brow_lower")
-    offsets = {e.name: template.pose(e.recipe) for e in cast}
+    offsets = {e.name: pose(template.arkit, e.recipe) for e in cast}
     config = PolishConfig(rounds=1, inner_steps=2, views=2, fit_size=32)
     seen = []
 

@@ -17,6 +17,7 @@ from id3d_engine.priors.adapter_files import AdapterConfig
 from id3d_engine.priors.adapters import Adapter
 from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.training.starter_base import build_starter_base
+from id3d_engine.rig.units import pose
 
 CONFIG = PaintConfig(size=128, grid=32, bake_grid=32, rounds=2, views=2, inner_steps=2, denoise_steps=2)
 
@@ -36,7 +37,7 @@ def run(priors, template, start, config=CONFIG, domain="albedo", cast=None, seed
     cast = select("smile") if cast is None else cast
     return paint(
         template.vertices,
-        {"smile": template.pose(select("smile")[0].recipe)},
+        {"smile": pose(template.arkit, select("smile")[0].recipe)},
         template,
         start,
         priors[domain],

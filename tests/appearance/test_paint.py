@@ -19,6 +19,7 @@ from id3d_engine.job import Job
 from id3d_engine.render.cameras import orbit
 from id3d_engine.render.lights import directional, uniform
 from id3d_engine.render.raster import sample_texture
+from id3d_engine.rig.units import pose
 from id3d_engine.template import SKIN
 
 # A perfect prior may be followed closely; the defaults are for real ones.
@@ -165,7 +166,7 @@ def test_each_expression_gets_its_own_maps(template, skin, start):
         return target_term(torch.where(smiling[:, None], a, b), here.views.weight)
 
     config = replace(SMALL, grid=32, per_expression=True, rounds=5, views=4, weights=Weights(own=0.0))
-    shape = {"smile": template.pose(smile[0].recipe)}
+    shape = {"smile": pose(template.arkit, smile[0].recipe)}
     canvas = fit(template.vertices, shape, template, start, guide, smile, config, Job(seed=1), 32, NET)
     maps = bake(canvas, template.vertices, template, start, smile, config)
     before = at(start.albedo_srgb, template)[skin].mean(0)

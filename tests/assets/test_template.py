@@ -11,6 +11,7 @@ from id3d_engine.assets.template_parts import find_mirror
 from id3d_engine.assets.uv_layout import coverage, islands, pack
 from id3d_engine.expressions import ARKIT_NAMES, EXPRESSIONS
 from id3d_engine.geometry.mesh_quality import inverted
+from id3d_engine.rig.units import pose
 from id3d_engine.subjects import ATTRIBUTES, fit_shape_given_attributes, sample_attributes
 from id3d_engine.template import EYE, MOUTH, SKIN, TEMPLATE_FILE, load_template
 
@@ -164,7 +165,9 @@ def test_eyeballs_keep_their_shape_when_they_look_about(template):
 def test_recipes_deform_without_turning_the_skin_inside_out(template, expression):
     outside = np.tile(template.part == SKIN, 2)
     flipped = inverted(
-        template.vertices, template.vertices + template.pose(expression.recipe), template.triangles[outside]
+        template.vertices,
+        template.vertices + pose(template.arkit, expression.recipe),
+        template.triangles[outside],
     )
     assert flipped.mean() < 0.02
 

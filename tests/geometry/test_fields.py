@@ -11,6 +11,7 @@ from id3d_engine.geometry.fields import PosedHead, StartFields, clean, start_fie
 from id3d_engine.geometry.marching_tets import marching_tets
 from id3d_engine.geometry.sdf import Solid
 from id3d_engine.geometry.tet_grid import bcc_lattice, build_grid
+from id3d_engine.rig.units import pose
 from id3d_engine.template import load_template
 
 CELL, REACH = 0.012, 0.02
@@ -20,7 +21,7 @@ CELL, REACH = 0.012, 0.02
 def start() -> PosedHead:
     template = load_template()
     stretch = next(e for e in EXPRESSIONS if e.name == "mouth_stretch")
-    offsets = {"mouth_stretch": template.pose(stretch.recipe)}
+    offsets = {"mouth_stretch": pose(template.arkit, stretch.recipe)}
     return PosedHead(template.vertices, offsets, template.triangles, template)
 
 

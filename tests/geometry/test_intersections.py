@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from id3d_engine.geometry.intersections import self_intersecting
+from id3d_engine.rig.units import pose
 from id3d_engine.template import SKIN, load_template
 
 
@@ -66,7 +67,7 @@ def test_a_head_agrees_with_every_pair_tried() -> None:
     skin = template.triangles[np.tile(template.part, 2) == SKIN]
     around_mouth = template.vertices[skin].mean(axis=1)
     near = skin[np.linalg.norm(around_mouth - around_mouth[around_mouth[:, 1].argmin()], axis=1) < 0.05]
-    posed = template.vertices + template.pose({"mouthClose": 1.0})
+    posed = template.vertices + pose(template.arkit, {"mouthClose": 1.0})
     ours, theirs = self_intersecting(posed, near), by_volumes(posed, near)
     assert ours.any()
     assert (ours != theirs).mean() < 0.01

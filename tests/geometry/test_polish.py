@@ -15,6 +15,7 @@ from id3d_engine.geometry.polish import PolishConfig, polish_with, still_vertice
 from id3d_engine.job import Job
 from id3d_engine.render.cameras import orbit
 from id3d_engine.render.normals import render_normals
+from id3d_engine.rig.units import pose
 from id3d_engine.template import load_template
 
 SMALL = PolishConfig(rounds=4, inner_steps=6, views=3, fit_size=64, learning_rate_m=4e-4, reach_m=0.02)
@@ -49,7 +50,7 @@ def template():
 
 @pytest.fixture(scope="module")
 def offsets(template):
-    return {e.name: template.pose(e.recipe) for e in CAST}
+    return {e.name: pose(template.arkit, e.recipe) for e in CAST}
 
 
 @pytest.fixture(scope="module")

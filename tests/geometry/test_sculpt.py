@@ -28,6 +28,7 @@ from id3d_engine.geometry.sdf import Solid
 from id3d_engine.job import Job
 from id3d_engine.live import coarser
 from id3d_engine.render.normals import render_normals
+from id3d_engine.rig.units import pose
 from id3d_engine.template import load_template
 
 SMALL = SculptConfig(
@@ -63,7 +64,7 @@ class Oracle:
 @pytest.fixture(scope="module")
 def start() -> PosedHead:
     template = load_template()
-    offsets = {"mouth_stretch": template.pose(STRETCH.recipe)}
+    offsets = {"mouth_stretch": pose(template.arkit, STRETCH.recipe)}
     return PosedHead(template.vertices, offsets, template.triangles, template)
 
 

@@ -9,6 +9,7 @@ import trimesh
 from id3d_engine.errors import InputError
 from id3d_engine.geometry import bvh
 from id3d_engine.geometry.sdf import Solid, signed_distance
+from id3d_engine.rig.units import pose
 from id3d_engine.template import load_template
 
 
@@ -135,7 +136,7 @@ def test_the_head_is_solid_where_a_head_is():
 
 def test_an_opened_mouth_is_a_hollow():
     template = load_template()
-    opened = template.vertices + template.pose({"jawOpen": 1.0})
+    opened = template.vertices + pose(template.arkit, {"jawOpen": 1.0})
     lips = opened[[template.landmarks["upper_lip"], template.landmarks["lower_lip"]]]
     gap = lips.mean(axis=0, keepdims=True) + np.array([0, 0.002, 0])
     assert not Solid(opened, template.triangles).inside(gap).any()
