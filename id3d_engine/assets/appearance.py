@@ -18,6 +18,7 @@ from ..errors import InputError
 
 HAIR_STYLES: tuple[str, ...] = (
     "bald", "buzz", "short", "side_part", "quiff", "bob", "long", "curly", "afro", "receding", "bun",
+    "layered",
 )  # fmt: skip
 
 # A number x in [0, 1] is stored in the vector as 4 (x - 1/2): powers of two, so that the way there and

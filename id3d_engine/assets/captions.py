@@ -32,6 +32,7 @@ _STYLES: Mapping[str, tuple[str, ...]] = {
     "curly": ("curly {} hair", "{} curls", "short curly {} hair"),
     "afro": ("an afro", "{} afro hair", "a big {} afro hairstyle"),
     "receding": ("receding {} hair", "thinning {} hair", "a receding hairline"),
+    "layered": ("a {} pixie cut", "layered {} hair", "a {} layered cut", "ear-length {} hair"),
     "bun": ("{} hair in a bun", "{} hair tied back", "a {} hair bun"),
 }
 

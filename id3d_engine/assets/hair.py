@@ -58,6 +58,7 @@ STYLES: dict[str, Style] = {
     "curly": Style(0.026, 0.020, 0.020, 0.022, lumps=0.7),
     "afro": Style(0.044, 0.036, 0.038, 0.042, lumps=0.3),
     "receding": Style(0.006, 0.004, 0.006, 0.008, lumps=0.25),
+    "layered": Style(0.020, 0.012, 0.013, 0.016, lumps=0.2),
     "bun": Style(0.007, 0.006, 0.004, 0.006, lumps=0.05, pole=(0.0, 0.85, 0.5)),
 }
 # What is left of hanging hair where strands do the hanging.

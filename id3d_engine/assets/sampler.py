@@ -24,15 +24,15 @@ from .hair import hair_offsets
 HELD_OUT_FIRST_SEED = 1_000_000
 
 # Odds of hair styles, in the order of HAIR_STYLES:
-#  bald buzz short side_part quiff bob long curly afro receding bun
+#  bald buzz short side_part quiff bob long curly afro receding bun layered
 _STYLE_ODDS = {
-    "baby": (0.30, 0.30, 0.35, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0, 0.0),
-    "girl": (0.0, 0.02, 0.08, 0.05, 0.0, 0.25, 0.38, 0.10, 0.02, 0.0, 0.10),
-    "boy": (0.01, 0.15, 0.50, 0.18, 0.05, 0.02, 0.02, 0.07, 0.0, 0.0, 0.0),
-    "woman": (0.01, 0.02, 0.06, 0.03, 0.02, 0.28, 0.34, 0.10, 0.02, 0.0, 0.12),
-    "man": (0.10, 0.17, 0.29, 0.17, 0.11, 0.01, 0.03, 0.06, 0.01, 0.05, 0.0),
-    "old woman": (0.02, 0.02, 0.30, 0.06, 0.02, 0.28, 0.06, 0.14, 0.0, 0.0, 0.10),
-    "old man": (0.24, 0.12, 0.18, 0.12, 0.02, 0.0, 0.01, 0.02, 0.0, 0.29, 0.0),
+    "baby": (0.30, 0.30, 0.35, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0, 0.0, 0.0),
+    "girl": (0.0, 0.02, 0.08, 0.05, 0.0, 0.25, 0.38, 0.10, 0.02, 0.0, 0.10, 0.06),
+    "boy": (0.01, 0.15, 0.46, 0.18, 0.05, 0.02, 0.02, 0.07, 0.0, 0.0, 0.0, 0.12),
+    "woman": (0.01, 0.02, 0.04, 0.03, 0.02, 0.28, 0.34, 0.10, 0.02, 0.0, 0.12, 0.15),
+    "man": (0.10, 0.17, 0.29, 0.17, 0.11, 0.01, 0.03, 0.06, 0.01, 0.05, 0.0, 0.03),
+    "old woman": (0.02, 0.02, 0.20, 0.06, 0.02, 0.28, 0.06, 0.14, 0.0, 0.0, 0.10, 0.34),
+    "old man": (0.24, 0.12, 0.18, 0.12, 0.02, 0.0, 0.01, 0.02, 0.0, 0.29, 0.0, 0.0),
 }
 
 
@@ -206,6 +206,7 @@ def _style(age: float, male: bool, ancestor: str, random: np.random.Generator) -
             "quiff": 0.3,
             "long": 0.5,
             "bob": 0.6,
+            "layered": 0.2,
         }
         odds = odds * np.array([likely.get(name, 1.0) for name in HAIR_STYLES])
     return HAIR_STYLES[random.choice(len(odds), p=odds / odds.sum())]

@@ -45,10 +45,11 @@ _JOINED = (
     (r"\b(?:bright )?red lipstick\b", "red=lipstick"),
     (r"\b(very fair|platinum blonde?|light blonde?|dark blonde?|strawberry blonde?|light brown|dark brown|"
      r"jet black|deep brown|middle aged|very short|side part\w*|combed back|slicked back|brushed back|"
-     r"tied back|shaved head|no hair|clean shaven|medium length|chin length|shoulder length|make up|"
-     r"voluminous short|receding hairline|stubble beard|(?:round|thin) faced?)\b", None),
+     r"tied back|shaved head|no hair|clean shaven|medium length|chin length|ear length|shoulder length|"
+     r"make up|voluminous short|receding hairline|stubble beard|(?:round|thin) faced?)\b", None),
     (r"\b(dark (?:circles|rings)|bags)(?: (?:under|below|around)(?: (?:the|her|his))? eyes)?\b", "tired"),
     (r"\bbuzz ?cuts?\b|\bcrew cut\b", "buzzcut"),
+    (r"\bpixie(?: cut)?\b|\blayered cut\b", "layered"),
     (r"\b(\w+) skinned\b", r"\1 skin"),
     (r"\b(\w+) haired\b", r"\1 hair"),
     (r"\b(\w+) eyed\b", r"\1 eyes"),
@@ -157,6 +158,7 @@ _STYLES: Mapping[str, str] = {
     **_each("side=part side=parting side=parted combed parted", "side_part"),
     **_each("quiff combed=back slicked=back brushed=back voluminous=short", "quiff"),
     **_each("bob medium=length chin=length shoulder=length", "bob"),
+    **_each("layered ear=length", "layered"),
     **_each("bun tied=back", "bun"),
     **_each("receding thinning receding=hairline", "receding"),
     "afro": "afro",

@@ -23,6 +23,8 @@ class Cut:
         top, side: Length on top, and on the sides and the back.
         ends: Shares of the way from the neck's end (0) to the eyes (1) where hanging hair ends; None
             for hair that does not hang.
+        fringe: By how much higher it ends before the forehead, in the same shares; None where the face
+            is kept free.
         lift: How steeply strands leave the scalp, 0 along it, 1 straight out.
         layer: Strands lie between a tenth of this and this above the body of the hair.
         gravity: Its pull against the direction that the hair is combed in.
@@ -37,6 +39,7 @@ class Cut:
     top: float
     side: float
     ends: tuple[float, float] | None = None
+    fringe: float | None = None
     lift: float = 0.3
     layer: float = 0.006
     gravity: float = 0.2
@@ -62,6 +65,8 @@ CUTS: dict[str, Cut] = {
                  coil=0.0042, turns=2.6),
     "afro": Cut(10000, 0.024, 0.020, lift=0.95, layer=0.020, gravity=0.0, wild=0.35, clump=0.3, coil=0.0022,
                 turns=3.2, radius=0.00022),
+    "layered": Cut(9500, 0.115, 0.068, ends=(0.45, 0.75), fringe=0.62, lift=0.34, layer=0.020, gravity=0.8,
+                   wild=0.07, clump=0.4, lock=0.4, inward=1.5),
     "receding": Cut(6500, 0.020, 0.018, lift=0.3, layer=0.006, wild=0.2, clump=0.35, lock=0.2, radius=0.0002),
     "bun": Cut(8500, 0.085, 0.085, lift=0.05, layer=0.0025, gravity=0.0, wild=0.04, clump=0.3, lock=0.3),
 }  # fmt: skip
@@ -89,6 +94,8 @@ def combed(offset: Array, side: Array, look: AppearanceParameters) -> Array:
         return _swept_back(offset)
     if style == "bun":
         return _gathered(offset)
+    if style == "layered":
+        return _over_the_forehead(offset, parting(look))
     return _from_the_crown(offset, parting(look))
 
 
@@ -125,6 +132,21 @@ def _from_the_crown(offset: Array, part: float) -> Array:
     brushed = np.stack([0.8 * sideways - 4 * x, -0.1 - 0 * x, 0.45 + 0 * x], axis=1)
     flow = away + 0.35 * swirl
     return flow + (brushed - flow) * front[:, None]
+
+
+def _over_the_forehead(offset: Array, part: float) -> Array:
+    """Away from a whorl at the crown and down; in front to one side, over the forehead."""
+    pole = np.array([0.012, 0.045, 0.085])
+    away = offset - pole
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 0.004)
+    _, y, z = offset.T
+    sideways = 1.0 if part <= 0 else -1.0
+    front = smoothstep(-0.03, -0.075, y) * smoothstep(0.0, 0.04, z)
+    away[:, 0] += 0.8 * sideways * front
+    # The temples' hair lies back over the ears.
+    away[:, 1] += 0.9 * smoothstep(0.0, -0.03, y) * smoothstep(0.05, 0.01, z)
+    away[:, 2] -= 0.5 * smoothstep(0.06, 0.0, z)
+    return away
 
 
 def _gathered(offset: Array) -> Array:

@@ -87,10 +87,10 @@ def _lengths(
     look: AppearanceParameters,
 ) -> NDArray[np.float64]:
     """(S,) metres before chance."""
-    if cut.ends is not None:
-        return np.full(len(roots), cut.top)
     top = smoothstep(0.45, 0.85, height)
     length = cut.side + (cut.top - cut.side) * top
+    if cut.ends is not None:
+        return length * (1 - 0.5 * smoothstep(-0.05, -0.4, height))
     # Fine hairs along the hairline, and shorter ones towards nape and temples.
     length = length * (0.35 + 0.65 * smoothstep(-0.004, 0.012 + 0.025 * (1 - top), depth))
     return (length * (0.6 + 0.8 * look.hair_volume)).astype(np.float64)

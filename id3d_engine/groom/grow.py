@@ -131,7 +131,9 @@ def _guides(
             wanted = wanted * (1 - 0.8 * free) + down * (0.2 + cut.gravity * free) * smoothstep(
                 0.0, 0.15, share
             )
-            wanted += _off_the_face(offset, side) + _to_the_neck(offset, cut)
+            wanted += _to_the_neck(offset, cut)
+            if cut.fringe is None:
+                wanted += _off_the_face(offset, side)
         else:
             wanted += cut.gravity * down * share
         wanted = unit(wanted)
@@ -166,6 +168,12 @@ def _off_the_face(offset: Array, side: Array) -> Array:
     return out
 
 
+def _before_the_face(offset: Array) -> Array:
+    """(N,) 1 before forehead and eyes, 0 beside them."""
+    x, y, _ = offset.T
+    return smoothstep(-0.03, -0.055, y) * smoothstep(0.066, 0.05, np.abs(x))
+
+
 def _to_the_neck(offset: Array, cut: Cut) -> Array:
     """(N, 3) hair below the ears falls inwards."""
     out = -offset
@@ -177,13 +185,18 @@ def _cut_off(path: Array, scalp: Scalp, cut: Cut, random: np.random.Generator) -
     """(G, POINTS, 3): strands end at the height where they are cut, and are drawn with fewer points."""
     assert cut.ends is not None
     low, high = scalp.vertices[:, 2].min(), scalp.vertices[scalp.template.regions["eyeballs"] > 0.5, 2].mean()
-    end = low + (high - low) * random.uniform(*cut.ends, len(path))
-    below = path[:, :, 2] < end[:, None]
+    end = np.repeat(random.uniform(*cut.ends, len(path))[:, None], path.shape[1], axis=1)
+    if cut.fringe is not None:
+        offset = scalp.rest(path.reshape(-1, 3)) - scalp.anatomy.centre
+        end += cut.fringe * _before_the_face(offset).reshape(end.shape)
+    end = low + (high - low) * end
+    below = path[:, :, 2] < end
+    below[:, 0] = False
     last = np.where(below.any(axis=1), below.argmax(axis=1), path.shape[1] - 1)
     # Where between two points it passes the height.
     row = np.arange(len(path))
     before, after = path[row, last - 1, 2], path[row, last, 2]
-    part = np.clip((before - end) / np.maximum(before - after, 1e-9), 0, 1)
+    part = np.clip((before - end[row, last]) / np.maximum(before - after, 1e-9), 0, 1)
     stop = np.where(below.any(axis=1), last - 1 + part, last)
     at = stop[:, None] * np.linspace(0, 1, POINTS)
     first = np.minimum(at.astype(np.int64), path.shape[1] - 2)

@@ -36,6 +36,7 @@ def _inside(wish, value):
         ("with short, curly red hair", "curly", {"hair_curl": 0.85, "hair_red": 0.9}),
         ("Long curly hair", "long", {"hair_curl": 0.85}),
         ("short brown hair with a side parting", "side_part", {"hair_melanin": 0.68}),
+        ("a brown pixie cut", "layered", {"hair_melanin": 0.68}),
         ("make him bald", "bald", {}),
         ("no hair", "bald", {}),
         ("without hair", "bald", {}),

@@ -69,6 +69,19 @@ def test_hanging_hair_leaves_the_face_free() -> None:
         assert not ((np.abs(before[:, 0]) < eye[:, 0].max()) & (before[:, 2] < eye[:, 2].max())).any()
 
 
+def test_a_layered_cut_covers_the_ears_and_the_forehead_and_no_more() -> None:
+    template = load_template()
+    points = grown("layered").points[grown("layered").kind == SCALP].reshape(-1, 3)
+    ear = template.vertices[template.regions["ears"] > 0.5]
+    eye = template.vertices[template.regions["eyeballs"] > 0.5]
+    low, high = ear[:, 2].min(), ear[:, 2].max()
+    beside = np.abs(points[:, 0]) > np.median(np.abs(ear[:, 0]))
+    assert (beside & (points[:, 2] < (low + high) / 2) & (points[:, 1] > ear[:, 1].min())).sum() > 500
+    assert np.quantile(points[:, 2], 0.01) > low - 0.03
+    before = (points[:, 1] < eye[:, 1].min()) & (np.abs(points[:, 0]) < eye[:, 0].max())
+    assert before.sum() > 1000 and points[before, 2].min() > eye[:, 2].max() - 0.012
+
+
 def test_the_bald_have_none_and_chance_is_seeded() -> None:
     look = AppearanceParameters(style_logits=style_logits("bald"))
     hair = groom(load_template(), load_template().vertices, look)

@@ -50,9 +50,17 @@ def test_hair_beside_the_face_is_long() -> None:
     assert short["bun"] > worn(SHORT, person(gender=1.0))["bun"] + 0.1
 
 
+def test_hair_over_the_ears_alone_is_layered() -> None:
+    seen = {"above": 1.25, "aside": 1.3, "ears": 0.35, "cheeks": 0.1, "jaw": 0.3}
+    woman, man = worn(seen, person(gender=0.0)), worn(seen, person(gender=1.0))
+    assert max(woman, key=lambda name: woman[name]) == "layered"
+    assert woman["layered"] > man["layered"] + 0.2
+
+
 def test_hair_that_stands_off_is_curly() -> None:
     found = worn(AFRO, person(african=0.8, asian=0.0, caucasian=0.2))
-    assert found["afro"] + found["curly"] > 0.5
+    assert found["afro"] + found["curly"] > 0.4
+    assert max(found, key=lambda name: found[name]) in ("afro", "curly")
     assert found["afro"] > 1.4 * worn(AFRO, person(african=0.0, asian=0.2, caucasian=0.8))["afro"]
 
 
@@ -77,7 +85,21 @@ def test_a_sure_embedding_is_believed_as_far_as_it_is_sure() -> None:
 def test_the_rest_of_the_look_stays() -> None:
     before = AppearanceParameters(texture_seed=4)
     after = with_silhouette(before, np.array(list(LONG.values())), person())
-    assert replace(after, style_logits=before.style_logits) == before
+    assert replace(after, style_logits=before.style_logits, hair_curl=before.hair_curl) == before
+
+
+def test_hair_is_as_curly_as_is_told_and_customary() -> None:
+    told = [AppearanceParameters(hair_curl=curl) for curl in (0.1, 0.9)]
+    shares = (
+        {"african": 0.8, "asian": 0.1, "caucasian": 0.1},
+        {"african": 0.0, "asian": 0.8, "caucasian": 0.2},
+    )
+    african, asian = (
+        [with_silhouette(look, np.array(list(SHORT.values())), person(**who)).hair_curl for look in told]
+        for who in shares
+    )
+    assert african[1] - african[0] == pytest.approx(0.4) == asian[1] - asian[0]
+    assert african[0] - asian[0] > 0.2 and asian[1] < 0.6 and 0.7 < african[1] < 0.9
 
 
 def test_numbers_that_are_none_do_no_harm() -> None:
@@ -88,7 +110,7 @@ def test_numbers_that_are_none_do_no_harm() -> None:
 
 def test_the_likeliest_kind_comes_first() -> None:
     """Short cuts are hard to tell apart, and together likelier than one long one."""
-    told = {"short": 0.5, "buzz": 0.5, "side_part": 0.5, "long": 0.8}
+    told = {"short": 0.6, "buzz": 0.6, "side_part": 0.6, "long": 0.8}
     look = AppearanceParameters(style_logits=tuple(told.get(style, 0.0) for style in HAIR_STYLES))
     found = worn(UNKNOWN, person(gender=0.4), look)
     assert found["short"] + found["buzz"] + found["side_part"] > 1.5 * found["long"] > found["short"]

@@ -199,7 +199,7 @@ def test_colours_change_the_look_and_not_the_face(known, tmp_path: Path) -> None
     assert seen.appearance.style_logits == unseen.appearance.style_logits
 
 
-def test_the_silhouette_changes_the_style_and_no_more(known, tmp_path: Path) -> None:
+def test_the_silhouette_changes_the_hair_and_no_more(known, tmp_path: Path) -> None:
     regressor, embeddings, _ = known
     save_start(regressor, tmp_path)
     hanging = np.array([1.2, 1.25, 0.9, 0.95, 0.95], np.float32)
@@ -211,7 +211,11 @@ def test_the_silhouette_changes_the_style_and_no_more(known, tmp_path: Path) -> 
     long = [HAIR_STYLES.index(name) for name in ("bob", "long")]
     logits = [np.array(start.appearance.style_logits) for start in (seen, unseen)]
     assert logits[0][long].sum() > logits[1][long].sum() + 0.1
-    same = replace(seen.appearance, style_logits=unseen.appearance.style_logits)
+    same = replace(
+        seen.appearance,
+        style_logits=unseen.appearance.style_logits,
+        hair_curl=unseen.appearance.hair_curl,
+    )
     assert np.array_equal(same.to_vector(), unseen.appearance.to_vector())
 
 
