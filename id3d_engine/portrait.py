@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from .creases import creased
 from .head import Head
 from .png import to_uint8
 from .render.cameras import Cameras, distance_for, orbit
@@ -45,7 +46,8 @@ class Sitter:
     """
 
     def __init__(self, head: Head, smoothing: int = 1) -> None:
-        self.head, self.smoothing = head, smoothing
+        self.head = head = creased(head)
+        self.smoothing = smoothing
         self._last_hair: tuple[Lights, int, _Hair] | None = None
         # A repeated last index gives triangles without area, which see nothing and cost time.
         whole = head.triangles[:, 1] != head.triangles[:, 2]

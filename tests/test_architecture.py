@@ -18,7 +18,8 @@ LONGEST, MEDIAN = 500, 170
 
 # What each package of the engine may import of the engine; everything may import the vocabulary.
 VOCABULARY = {
-    "__version__", "digest", "errors", "expressions", "job", "png", "strands", "subjects", "template",
+    "__version__", "creases", "digest", "errors", "expressions", "job", "png", "strands", "subjects",
+    "template",
 }  # fmt: skip
 LAYERS = {
     "render": set(),

@@ -6,6 +6,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..creases import creases
 from .bundle import Bundle
 
 UV_MAP = "UVMap"
@@ -33,6 +34,7 @@ def build_mesh_object(bundle: Bundle) -> bpy.types.Object:
     mesh.update(calc_edges=True)
     mesh.validate(clean_customdata=False)
     mesh.shade_smooth()
+    _mark_sharp(mesh, creases(bundle.vertices, bundle.faces, bundle.uv))
 
     head = bpy.data.objects.new(bundle.name, mesh)
     _add_shape_keys(head, bundle)
@@ -44,6 +46,14 @@ def kept_corners(faces: NDArray[np.int32]) -> NDArray[np.bool_]:
     keep = np.ones(faces.shape, bool)
     keep[:, 3] = faces[:, 3] != faces[:, 2]
     return keep
+
+
+def _mark_sharp(mesh: bpy.types.Mesh, edges: NDArray[np.int32]) -> None:
+    ends = np.empty(2 * len(mesh.edges), np.int32)
+    mesh.edges.foreach_get("vertices", ends)
+    count = len(mesh.vertices)
+    places = np.sort(ends.reshape(-1, 2), axis=1).astype(np.int64) @ (count, 1)
+    mesh.edges.foreach_set("use_edge_sharp", np.isin(places, edges.astype(np.int64) @ (count, 1)))
 
 
 def _add_shape_keys(head: bpy.types.Object, bundle: Bundle) -> None:

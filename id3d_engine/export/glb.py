@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..creases import creased
 from ..head import Head
 from ..png import encode_png
 from .axes import flip_v, to_y_up
@@ -44,7 +45,7 @@ def to_glb(head: Head, name: str = "head", *, morph_normals: bool = False) -> by
         name: The node's and mesh's name.
         morph_normals: Also store how normals change, for renderers that do not recompute them.
     """
-    buffer = GlbBuffer()
+    buffer, head = GlbBuffer(), creased(head)
     parts = split_parts(head)
     textures = _Textures(buffer, head)
     mesh: dict[str, Any] = {

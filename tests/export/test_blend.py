@@ -10,10 +10,12 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from id3d_engine.creases import creases
 from id3d_engine.errors import Id3dError, InputError, MissingDependency
 from id3d_engine.export import blend
 from id3d_engine.export.through_blender import write_blend
 from id3d_engine.head import Head
+from id3d_engine.template import load_template
 
 needs_bpy = pytest.mark.skipif(find_spec("bpy") is None, reason="needs bpy")
 
@@ -49,6 +51,7 @@ print(json.dumps({
     "corners": read(mesh.loops, "vertex_index", 1, np.int32),
     "totals": read(mesh.polygons, "loop_total", 1, np.int32),
     "part": read(mesh.polygons, "material_index", 1, np.int32),
+    "sharp": [sorted(edge.vertices) for edge in mesh.edges if edge.use_edge_sharp],
     "smooth": all(read(mesh.polygons, "use_smooth", 1, bool)),
     "uv_layers": [layer.name for layer in mesh.uv_layers],
     "uv": read(mesh.uv_layers[0].uv, "vector", 2),
@@ -158,3 +161,17 @@ def test_main_reports_an_error_as_a_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(blend, "find_spec", lambda name: None)
     assert blend.main([str(tmp_path), str(tmp_path / "x.blend")]) == 1
     assert "Blender's Python module is not installed" in capsys.readouterr().err
+
+
+@needs_bpy
+def test_the_necks_edge_is_sharp(template_head: Head, tmp_path):
+    bundle = template_head.write(tmp_path / "anna.head", preview=False)
+    out = write_blend(bundle, tmp_path / "anna.blend")
+    done = subprocess.run(
+        [sys.executable, "-c", _READ, str(out)], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    sharp = json.loads(done.stdout.strip().splitlines()[-1])["sharp"]
+    found = creases(template_head.vertices, template_head.faces, template_head.uv)
+    assert sorted(sharp) == sorted(found.tolist())
+    neck = load_template().regions["neck"][found].all(axis=1)
+    assert neck.sum() >= 42
