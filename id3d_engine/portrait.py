@@ -34,6 +34,7 @@ _SKIN_WRAP = 0.3
 _MOUTH_EDGE_M = 0.002
 _HAIR_LINES = 1000  # pictures of fewer lines are drawn finer where there is hair
 _ALL_STRANDS_FROM, _EVERY = 600, 3  # pictures of fewer lines show every third strand, thicker
+_SOFTBOX = 0.22  # lamps have a size: no mirror, and no eye, is sharper than this roughness makes them
 _PLAIN = {"albedo": (0.72, 0.72, 0.72), "roughness": (0.55,), "specular": (0.35,)}
 
 
@@ -143,7 +144,7 @@ class Sitter:
             albedo,
             covered(normal),
             covered(surface.position),
-            sample_texture(maps["roughness"], uv),
+            sample_texture(maps["roughness"], uv).clamp(min=_SOFTBOX),
             sample_texture(maps["specular"], uv),
             surface.camera_position,
             lights,

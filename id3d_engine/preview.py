@@ -34,12 +34,15 @@ def render_preview(head: Head, cell: int = CELL_PX) -> NDArray[np.uint8]:
 
 
 def _lights() -> Lights:
-    """A warm key, a cool rim, and a sky as fill: a fill lamp would glint on the far cheek in profile."""
+    """A warm key, low enough to show in the eyes, a cool rim, and a sky as fill.
+
+    A fill lamp would glint on the far cheek in profile.
+    """
     import torch
 
     from .render.lights import directional, environment_map
 
-    key = directional([[0.7, -1.0, 0.8]], [[2.85, 2.75, 2.64]])
+    key = directional([[0.7, -1.0, 0.6]], [[2.85, 2.75, 2.64]])
     rim = directional([[-0.6, 1.0, 0.6]], [[1.08, 1.12, 1.2]])
     sky = torch.linspace(0.85, 0.35, 16).reshape(16, 1, 1) * torch.tensor([0.97, 1.0, 1.05])
     return key + rim + environment_map(sky.expand(16, 32, 3))
