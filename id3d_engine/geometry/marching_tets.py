@@ -95,8 +95,3 @@ def marching_tets(grid: TetGrid, positions: Tensor, sdf: Tensor) -> tuple[Tensor
         corners = table[pattern[tets], : 3 * triangles_a_tet]
         parts.append(index[grid.tet_edges[tets].gather(1, corners)].reshape(-1, 3))
     return vertices, torch.cat(parts)
-
-
-def marching_tets_batch(grid: TetGrid, positions: Tensor, sdf: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """`marching_tets` of B fields on one grid: positions (B, V, 3), sdf (B, V)."""
-    return [marching_tets(grid, p, s) for p, s in zip(positions, sdf, strict=True)]

@@ -1,6 +1,6 @@
 """What keeps a distilled surface smooth and its field a signed distance. Each returns a scalar.
 
-On the surface: `normal_consistency`, `laplacian`, `edge_length`. On the field: `eikonal`,
+On the surface: `normal_consistency`, `laplacian`. On the field: `eikonal`,
 `sign_crossing`, `field_smoothness`, `pull_to_start`. The field's are cheaper and act on a regular
 grid; the surface's see what the renderer sees. All are free of units (lengths are measured in
 `scale_m`, usually the grid's cell), so weights survive a change of resolution.
@@ -69,14 +69,6 @@ def laplacian(vertices: Tensor, triangles: Tensor, scale_m: float = 1.0) -> Tens
         return vertices.sum() * 0
     offset = vertices - total / degree.clamp(min=1)[:, None]
     return (offset.square().sum(dim=1) * inside).sum() / inside.sum() / scale_m**2
-
-
-def edge_length(vertices: Tensor, triangles: Tensor, scale_m: float = 1.0) -> Tensor:
-    """Mean squared edge length over all triangles' edges, in units of scale_m squared."""
-    if len(triangles) == 0:
-        return vertices.sum() * 0
-    corners = gather(vertices, triangles)
-    return (corners - corners.roll(-1, dims=1)).square().sum(dim=2).mean() / scale_m**2
 
 
 def field_gradient(grid: TetGrid, positions: Tensor, sdf: Tensor) -> Tensor:

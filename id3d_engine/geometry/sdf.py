@@ -129,13 +129,3 @@ def parts(edges: NDArray[np.integer], count: int) -> NDArray[np.int32]:
     ones = np.ones(len(edges), np.int8)
     graph = coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(count, count))
     return connected_components(graph, directed=False)[1]
-
-
-def signed_distance(
-    points: NDArray[np.floating],
-    vertices: NDArray[np.floating],
-    triangles: NDArray[np.integer],
-    limit_m: float = np.inf,
-) -> NDArray[np.float32]:
-    """(P,) float32 signed distances (metres, negative inside) of points (P, 3) to a mesh."""
-    return Solid(vertices, triangles).measure(points, limit_m).sdf

@@ -66,14 +66,6 @@ class Ramp:
         return torch.full((count,), t)
 
 
-def random_timesteps(
-    low: float, high: float, count: int, total: int, generator: torch.Generator | None = None
-) -> Tensor:
-    """(count,) int64, uniform over [low, high] of `total`, within [1, total - 1]."""
-    share = low + (high - low) * torch.rand(count, generator=generator)
-    return (share * total).round().long().clamp(1, total - 1)
-
-
 def weight(prior: Prior, t: Tensor, kind: str = "one_minus_abar") -> Tensor:
     """w(t) of (1), (B, 1, 1, 1).
 

@@ -1,4 +1,4 @@
-"""A textured head under light: visibility, maps and shading in one call."""
+"""What the pixels of some cameras see of a mesh."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from torch.nn import functional
 
 from .antialias import antialias
 from .cameras import Cameras
-from .color import linear_to_srgb, srgb_to_linear
 from .fragments import Fragments
-from .lights import Lights
 from .normals import vertex_normals
-from .raster import interpolate, interpolate_corners, rasterize, sample_texture
-from .shading import shade
+from .raster import interpolate, interpolate_corners, rasterize
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,48 +53,3 @@ def see(
     normal = functional.normalize(seen[:, :3], dim=1, eps=1e-6)
     uv = None if triangle_uv is None else interpolate_corners(triangle_uv, fragments)
     return Surface(fragments, clip, triangles, normal, seen[:, 3:], uv, cameras.position)
-
-
-def render_shaded(
-    surface: Surface,
-    albedo_srgb: Tensor,
-    roughness: Tensor,
-    specular: Tensor,
-    lights: Lights,
-    *,
-    background_srgb: Tensor | float = 0.0,
-    occlusion: Tensor | None = None,
-    visible: Tensor | None = None,
-    wrap: float = 0.0,
-) -> tuple[Tensor, Tensor]:
-    """Shade a surface with textures.
-
-    Args:
-        surface: from `see`, with UVs.
-        albedo_srgb: (3, T, T) or (B, 3, T, T), sRGB-encoded; roughness, specular: (1, T, T) or
-            (B, 1, T, T).
-        background_srgb: a number, or anything that broadcasts to (B, 3, H, W).
-        occlusion, visible, wrap: see `shade`.
-
-    Returns:
-        image (B, 3, H, W) sRGB-encoded in [0, 1], and mask (B, 1, H, W); antialiased.
-    """
-    if surface.uv is None:
-        raise ValueError("render_shaded needs a surface seen with triangle_uv")
-    uv = surface.uv
-    linear = shade(
-        srgb_to_linear(sample_texture(albedo_srgb, uv)),
-        surface.normal,
-        surface.position,
-        sample_texture(roughness, uv),
-        sample_texture(specular, uv),
-        surface.camera_position,
-        lights,
-        occlusion=occlusion,
-        visible=visible,
-        wrap=wrap,
-    )
-    mask = surface.mask
-    image = linear_to_srgb(linear.clamp(0, 1)) * mask + background_srgb * (1 - mask)
-    both = surface.finish(torch.cat([image, mask], 1))
-    return both[:, :3], both[:, 3:]

@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from id3d_engine.errors import Id3dError
-from id3d_engine.geometry.marching_tets import case_table, marching_tets, marching_tets_batch
+from id3d_engine.geometry.marching_tets import case_table, marching_tets
 from id3d_engine.geometry.tet_grid import TET_EDGES, TetGrid, bcc_lattice, build_grid
 
 
@@ -92,17 +92,6 @@ def test_raising_the_field_moves_the_surface_inward(ball_grid):
     vertices, _ = marching_tets(ball_grid, ball_grid.vertices, sdf)
     vertices.norm(dim=1).mean().backward()
     assert sdf.grad.sum() < 0
-
-
-def test_a_batch_equals_its_members(ball_grid):
-    fields = torch.stack([ball(ball_grid, 0.1), ball(ball_grid, 0.07)])
-    positions = ball_grid.vertices.expand(2, -1, -1)
-    for field, (vertices, triangles) in zip(
-        fields, marching_tets_batch(ball_grid, positions, fields), strict=True
-    ):
-        alone = marching_tets(ball_grid, ball_grid.vertices, field)
-        assert torch.equal(vertices, alone[0])
-        assert torch.equal(triangles, alone[1])
 
 
 def test_a_field_that_is_not_finite_is_refused(ball_grid):

@@ -10,7 +10,6 @@ import torch
 import trimesh
 
 from id3d_engine.geometry.regularisers import (
-    edge_length,
     eikonal,
     field_gradient,
     field_smoothness,
@@ -65,12 +64,6 @@ def test_laplacian_of_a_raised_apex():
     assert float(laplacian(vertices, triangles, 0.5)) == pytest.approx(0.25)
 
 
-def test_edge_length_of_a_known_triangle():
-    vertices = torch.tensor([[0.0, 0, 0], [3, 0, 0], [0, 4, 0]])
-    assert float(edge_length(vertices, torch.tensor([[0, 1, 2]]))) == pytest.approx((9 + 16 + 25) / 3)
-    assert float(edge_length(vertices, torch.tensor([[0, 1, 2]]), 2.0)) == pytest.approx(50 / 12)
-
-
 def test_a_linear_field_has_its_gradient_everywhere(grid):
     slope = torch.tensor([0.5, -1.5, 2.0])
     gradient = field_gradient(grid, grid.vertices, grid.vertices @ slope + 0.3)
@@ -99,7 +92,7 @@ def test_smoothness_and_pull(grid):
     assert float(pull_to_start(torch.tensor([0.3, -0.1]), 0.1)) == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize("loss", [normal_consistency, laplacian, edge_length])
+@pytest.mark.parametrize("loss", [normal_consistency, laplacian])
 def test_surface_gradients(loss, ball):
     vertices = ball[0] + 0.02 * torch.randn(ball[0].shape, generator=torch.Generator().manual_seed(0))
     vertices.requires_grad_()
@@ -137,5 +130,5 @@ def test_field_gradients(grid):
 
 def test_an_empty_surface_costs_nothing():
     nothing = torch.zeros(0, 3, requires_grad=True), torch.zeros(0, 3, dtype=torch.long)
-    for loss in (normal_consistency, laplacian, edge_length):
+    for loss in (normal_consistency, laplacian):
         assert loss(*nothing).item() == 0

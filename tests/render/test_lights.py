@@ -6,7 +6,8 @@ import torch
 from id3d_engine.errors import InputError
 from id3d_engine.render import lights
 from id3d_engine.render.cameras import orbit
-from id3d_engine.render.surface import render_shaded, see
+from id3d_engine.render.shading import linear_to_srgb, shade
+from id3d_engine.render.surface import see
 
 
 def test_harmonics_are_orthonormal():
@@ -47,10 +48,14 @@ def test_an_unknown_preset_is_named():
 def brightness(ball, name):
     """Mean over the front view's left, middle and right thirds, as the viewer sees them, and the back."""
     vertices, triangles = ball
-    uv = torch.zeros(len(triangles), 3, 2)
-    surface = see(vertices, triangles, orbit(torch.tensor([0.0, 180.0])), (33, 33), uv)
-    grey, one = torch.full((3, 2, 2), 0.5), torch.ones(1, 2, 2)
-    image, mask = render_shaded(surface, grey, 0.5 * one, 0.5 * one, lights.preset(name))
+    surface = see(vertices, triangles, orbit(torch.tensor([0.0, 180.0])), (33, 33))
+    half, mask = torch.full((1, 1, 1, 1), 0.5), surface.mask
+    light = lights.preset(name)
+    linear = shade(
+        0.2 * torch.ones(1, 3, 1, 1), surface.normal, surface.position, half, half,
+        surface.camera_position, light,
+    )  # fmt: skip
+    image = linear_to_srgb(linear.clamp(0, 1)) * mask
     total = [
         float(image[k, :, :, a:b].sum() / mask[k, :, :, a:b].sum() / 3)
         for k, a, b in ((0, 0, 14), (0, 14, 19), (0, 19, 33), (1, 0, 33))
@@ -68,10 +73,3 @@ def test_presets_light_the_side_they_name(ball):
     assert right > 1.5 * left
     values = brightness(ball, "diffuse")
     assert max(values) < 1.1 * min(values)
-
-
-def test_shading_an_unmapped_surface_is_refused(ball):
-    surface = see(*ball, orbit(0.0), (8, 8))
-    one = torch.ones(1, 2, 2)
-    with pytest.raises(ValueError, match="needs a surface seen with triangle_uv"):
-        render_shaded(surface, one.expand(3, 2, 2), one, one, lights.preset("front"))
