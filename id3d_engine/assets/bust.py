@@ -30,6 +30,7 @@ class Bust:
         triangles: (T, 3) int64.
         triangle_uv: (T, 3, 2), zeros on cloth.
         first_cloth: Index of the first cloth triangle.
+        first_wire: Of the first triangle of spectacles, which follow the cloth; None without them.
         chin: The chin's vertex.
         neck_width_m: Of the mean head.
     """
@@ -40,6 +41,7 @@ class Bust:
     first_cloth: int
     chin: int
     neck_width_m: float
+    first_wire: int | None = None
 
 
 @lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..render.surface import Surface, see
 from ..template import HeadTemplate
 from .asset import HeadAsset
 from .bust import Bust, bust, dress
+from .glasses import Frame, spectacles
 from .skin import author_textures
 
 TEXTURE_SIZE = 512
@@ -40,6 +42,7 @@ def photo_like(
     *,
     offsets: NDArray[np.floating] | None = None,
     strength: float = 1.0,
+    glasses: bool = False,
 ) -> NDArray[np.uint8]:
     """One photograph of a head, as somebody could have taken it.
 
@@ -51,6 +54,7 @@ def photo_like(
         offsets: (V, 3) of an expression, metres, or None for neutral.
         strength: 0 for a clean frontal studio picture, 1 for everyday variety: yaw within 35 degrees,
             pitch within 15, coloured light, blur, noise and JPEG artefacts.
+        glasses: Whether the head wears spectacles, of a frame that is drawn.
 
     Returns:
         (size, size, 3) uint8, sRGB.
@@ -59,13 +63,28 @@ def photo_like(
     figure = bust(template)
     albedo, maps, occlusion = head_material(asset, template)
     head = asset.neutral if offsets is None else asset.neutral + np.asarray(offsets, np.float32)
-    vertices = _turned(torch.from_numpy(dress(figure, head, asset.skin)), draw)
+    dressed = dress(figure, head, asset.skin)
+    if glasses:
+        frame = Frame.drawn(draw.tensor(4).numpy())
+        figure, dressed = _with(figure, dressed, *spectacles(template, head.astype(np.float32), frame))
+        occlusion = functional.pad(occlusion, (0, 0, 0, len(dressed) - len(occlusion)), value=1.0)
+    vertices = _turned(torch.from_numpy(dressed), draw)
     cameras = _camera(vertices[template.landmarks["nose_bridge"]], draw)
     surface = see(vertices, figure.triangles, cameras, (size, size), figure.triangle_uv)
     picture = _shaded(surface, figure, vertices, albedo, maps, occlusion, draw)
     mask = surface.mask
     picture = picture * mask + _background(size, draw) * (1 - mask)
     return _camera_pipeline(surface.finish(picture)[0], draw)
+
+
+def _with(
+    figure: Bust, vertices: NDArray[np.float32], glasses: NDArray[np.float32], wires: NDArray[np.int64]
+) -> tuple[Bust, NDArray[np.float32]]:
+    """Head and cloth with spectacles: their triangles come last."""
+    triangles = torch.cat([figure.triangles, torch.from_numpy(wires + len(vertices))])
+    uv = torch.cat([figure.triangle_uv, torch.zeros(len(wires), 3, 2)])
+    worn = replace(figure, triangles=triangles, triangle_uv=uv, first_wire=len(figure.triangles))
+    return worn, np.concatenate([vertices, glasses])
 
 
 class _Draw:
@@ -155,6 +174,10 @@ def _shaded(
     shirt = shirt * (stripes if draw.share() < 0.3 else 1.0)
     colour = colour * (1 - cloth) + shirt * cloth
     rough, specular = rough * (1 - cloth) + 0.8 * cloth, specular * (1 - cloth) + 0.2 * cloth
+    if figure.first_wire is not None:
+        wire = surface.fragments.triangle_id[:, None] >= figure.first_wire
+        colour = torch.where(wire, srgb_to_linear(_everyday_colour(draw, 0.03, 0.45)), colour)
+        rough, specular = torch.where(wire, 0.35, rough), torch.where(wire, 0.5, specular)
     wrap = SUBSURFACE_WRAP
     linear = shade(
         colour, surface.normal, surface.position, rough, specular, surface.camera_position, lights,

@@ -48,7 +48,8 @@ from ...render.normals import vertex_normals
 from ...render.raster import antialias, interpolate, interpolate_corners, rasterize, sample_texture
 from ...template import HeadTemplate, load_template
 
-# On half of the photo-like renders somebody smiles, grins or talks, as people do before cameras.
+SPECTACLED = 0.3  # of the photo-like renders
+# On half of them somebody smiles, grins or talks, as people do before cameras.
 ON_PHOTOS = {"smile": 1.0, "grin": 1.0, "mouth_stretch": 0.5}
 # Expressions show in close-ups, most of all in those of the mouth.
 CLOSEUPS = (*[None] * 4, *["face"] * 4, *["mouth"] * 4, *["eyes"] * 3)
@@ -260,8 +261,10 @@ def photographed(
         if len(embeddings) == count:
             break
         random = np.random.default_rng((asset.seed, attempt))
-        generator = job.generator("photo", attempt)
-        photo = photo_like(asset, template, generator, size=256, offsets=everyday_expression(asset, random))
+        offsets, glasses = everyday_expression(asset, random), random.random() < SPECTACLED
+        photo = photo_like(
+            asset, template, job.generator("photo", attempt), 256, offsets=offsets, glasses=glasses
+        )
         # A head turned far enough shows the detector no face: such a photo is drawn again.
         try:
             face = encoder.quick_face(photo)
