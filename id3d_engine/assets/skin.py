@@ -315,7 +315,7 @@ def _paint_inside(colour: Float, roughness: Float, specular: Float, f: SkinField
     wet = fbm(points, 220.0, 77, octaves=2)[:, None]
     flesh = np.array([0.46, 0.17, 0.17], np.float32) * (1 + 0.20 * wet)
     tongue = np.array([0.66, 0.33, 0.33], np.float32) * (1 + 0.22 * wet)
-    tooth = np.array([0.82, 0.785, 0.70], np.float32) * (1 + 0.04 * wet)
+    tooth = np.array([0.85, 0.82, 0.765], np.float32) * (1 + 0.04 * wet)
     inside = mixed(mixed(flesh, tongue, smoothstep(0.3, 0.7, f.tongue)), tooth, smoothstep(0.3, 0.7, f.teeth))
     colour[mouth] = inside[mouth]
     roughness[mouth] = 0.42
@@ -323,4 +323,4 @@ def _paint_inside(colour: Float, roughness: Float, specular: Float, f: SkinField
     edge = np.maximum(socket, smoothstep(0.0016, 0.0008, f.lid_edge))
     roughness += (0.75 - roughness) * edge
     specular += (0.15 - specular) * edge
-    np.copyto(colour, mixed(colour, (0.55, 0.30, 0.28), socket))
+    np.copyto(colour, mixed(colour, (0.78, 0.50, 0.45), socket))

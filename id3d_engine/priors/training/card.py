@@ -15,7 +15,7 @@ with the regressor that gives the start head (`start.safetensors`).
 - Data: {data}
   {photos}
   {encoder}
-- Limits: heads that the data does not cover (headgear, glasses, skin conditions) come out
+- Limits: heads that the data does not cover (headgear, skin conditions) come out
   as the nearest that it does.
 - Licence of the weights: {licence}.
 
