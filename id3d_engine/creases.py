@@ -38,10 +38,8 @@ def creases(
     ends, places, face = ends[order], places[order], face[order]
     pair = np.flatnonzero((ends[1:] == ends[:-1]).all(axis=1))
     corners = np.asarray(vertices, np.float64)[faces]
+    # The diagonals' product; of a triangle, whose last two corners are one, its normal as well.
     normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
-    # Of a triangle the last two corners are one.
-    three = faces[:, 2] == faces[:, 3]
-    normal[three] = np.cross(corners[three, 1] - corners[three, 0], corners[three, 2] - corners[three, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-20)
     bent = (normal[face[pair]] * normal[face[pair + 1]]).sum(axis=1) < np.cos(np.radians(_BENT_DEG))
     seam = (places[pair] != places[pair + 1]).any(axis=(1, 2))

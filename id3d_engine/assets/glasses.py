@@ -55,28 +55,30 @@ def spectacles(template: HeadTemplate, head: Float, frame: Frame) -> tuple[Float
     Returns:
         (G, 3) vertices and (T, 3) triangles among them.
     """
-    at = {name: head[index] for name, index in template.landmarks.items()}
-    eyes = [head[(template.regions["eyeballs"] > 0.5) & (template.vertices[:, 0] * s > 0)] for s in (1, -1)]
-    ears = [head[(template.regions["ears"] > 0.5) & (template.vertices[:, 0] * s > 0)] for s in (1, -1)]
+    x = template.vertices[:, 0]
+    eyes, ears = (
+        [head[(template.regions[name] > 0.5) & (x * side > 0)] for side in (1, -1)]
+        for name in ("eyeballs", "ears")
+    )
     # As wide as the face: children's spectacles are small.
     scale = float(eyes[0][:, 0].mean() - eyes[1][:, 0].mean()) / 0.064
     height, wire = frame.height * scale, frame.rim
     plane = min(eyes[0][:, 1].min(), eyes[1][:, 1].min()) - _BEFORE_EYE_M
-    plane = min(plane, float(at["nose_bridge"][1]) - 0.002)
+    plane = min(plane, float(head[template.landmarks["nose_bridge"], 1]) - 0.002)
     turn = 2 * np.pi * np.arange(_RIM) / _RIM
     wires: list[tuple[Float, float, bool]] = []
     inner = []
     for eye, ear, side in zip(eyes, ears, (1.0, -1.0), strict=True):
-        x, z = float(eye[:, 0].mean()), float(eye[:, 2].mean()) - 0.15 * height
-        width = min(frame.width * scale, abs(x) - _FROM_MIDDLE_M)
+        middle, z = float(eye[:, 0].mean()), float(eye[:, 2].mean()) - 0.15 * height
+        width = min(frame.width * scale, abs(middle) - _FROM_MIDDLE_M)
         power = 2 / frame.squareness
         across = np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** power
         up = np.sign(np.sin(turn)) * np.abs(np.sin(turn)) ** power
         # Lenses curve a little around the face.
         bent = plane + 0.003 * np.clip(across * side, 0, 1) ** 2
-        wires.append((np.column_stack([x + width * across, bent, z + height * up]), wire, True))
-        inner.append((x - side * width, plane, z + 0.25 * height))
-        hinge = np.array([x + side * (width + wire), plane + 0.003, z + 0.45 * height])
+        wires.append((np.column_stack([middle + width * across, bent, z + height * up]), wire, True))
+        inner.append((middle - side * width, plane, z + 0.25 * height))
+        hinge = np.array([middle + side * (width + wire), plane + 0.003, z + 0.45 * height])
         # Over the ear's root, where it meets the skull, then down behind it.
         upper = ear[ear[:, 2] > ear[:, 2].max() - 0.012]
         root = float(np.abs(upper[:, 0]).min()) + 0.002

@@ -191,7 +191,7 @@ def _cut_off(path: Array, scalp: Scalp, cut: Cut, random: np.random.Generator) -
         end += cut.fringe * _before_the_face(offset).reshape(end.shape)
     end = low + (high - low) * end
     below = path[:, :, 2] < end
-    below[:, 0] = False
+    below[:, 0] = False  # what is rooted below its end keeps a step
     last = np.where(below.any(axis=1), below.argmax(axis=1), path.shape[1] - 1)
     # Where between two points it passes the height.
     row = np.arange(len(path))
