@@ -21,17 +21,18 @@ from .render.halved import halved
 from .render.lights import Lights
 from .render.normal_map import decode
 from .render.normals import render_normals, vertex_normals
-from .render.occlusion import ambient_occlusion, interreflected, soft_shadows
+from .render.occlusion import ambient_occlusion, closer, interreflected, soft_shadows
 from .render.raster import interpolate, sample_texture
 from .render.shading import linear_to_srgb, shade, srgb_to_linear
 from .render.surface import see
 from .strands import TIP
-from .template import MOUTH, per_triangle
+from .template import EYE, SKIN, per_triangle
 
 FOV_DEG = 20.0
 MARGIN = 1.12  # the frame's height over the head's
 _SKIN_WRAP = 0.3
-_MOUTH_EDGE_M = 0.002
+_INNER_EDGE_M = 0.0015  # eyes, teeth
+_EYE_REACH_M = 0.035  # about an eyeball's middle
 _HAIR_LINES = 1000  # pictures of fewer lines are drawn finer where there is hair
 _ALL_STRANDS_FROM, _EVERY = 600, 3  # pictures of fewer lines show every third strand, thicker
 _SOFTBOX = 0.22  # lamps have a size: no mirror, and no eye, is sharper than this roughness makes them
@@ -52,15 +53,19 @@ class Sitter:
         self._last_hair: tuple[Lights, int, _Hair] | None = None
         # A repeated last index gives triangles without area, which see nothing and cost time.
         whole = head.triangles[:, 1] != head.triangles[:, 2]
-        # Shadows are those of vertices, and the ends of large teeth lie behind lips: they would be dark.
+        kind = per_triangle(head.part)[whole]
+        # Shadows are those of vertices, and ends of large teeth lie behind lips, eyes' edges behind lids.
         self._mesh = halved(
             torch.from_numpy(head.triangles[whole]).long(),
             torch.from_numpy(head.triangle_uv[whole]),
-            torch.from_numpy(per_triangle(head.part)[whole] == MOUTH),
+            torch.from_numpy(kind != SKIN),
             torch.from_numpy(head.vertices),
-            _MOUTH_EDGE_M,
+            _INNER_EDGE_M,
         )
         self.triangles, self.triangle_uv = self._mesh.triangles, self._mesh.uv
+        eyes = np.unique(head.triangles[whole][kind == EYE])
+        sides = np.sign(head.vertices[eyes, 0])
+        self._eyes = [torch.from_numpy(eyes[sides == side]) for side in (-1, 1) if (sides == side).any()]
 
     @cached_property
     def _frame(self) -> tuple[tuple[float, float, float], float]:
@@ -89,10 +94,7 @@ class Sitter:
         """(N, size, size, 3) uint8 sRGB pictures with the head's maps, self-shadowed."""
         vertices = self.vertices(expression)
         cameras = self.cameras(azimuths_deg)
-        arriving = ambient_occlusion(vertices, self.triangles, directions=40)
-        if lights.directions.shape[1]:
-            lamps = soft_shadows(vertices, self.triangles, lights.directions[0], samples=8)
-            arriving = torch.cat([arriving, lamps], 1)
+        arriving = self._arriving(vertices, lights)
         pixels = size * self.smoothing
         hair = self._hair(lights, pixels)
         if hair is not None:
@@ -107,6 +109,21 @@ class Sitter:
             strands = hair.posed(expression)
             pictures = [hair.over(p, strands, vertices, cameras[i : i + 1]) for i, p in enumerate(pictures)]
         return self._finish(torch.cat(pictures))
+
+    def _arriving(self, vertices: Tensor, lights: Lights) -> Tensor:
+        """(V', 1 + lamps) shares of the sky and of each lamp; what lids do to eyes needs a closer look."""
+
+        def reaching(vertices: Tensor, triangles: Tensor) -> Tensor:
+            sky = ambient_occlusion(vertices, triangles, directions=40)
+            if not lights.directions.shape[1]:
+                return sky
+            return torch.cat([sky, soft_shadows(vertices, triangles, lights.directions[0], samples=8)], 1)
+
+        arriving = reaching(vertices, self.triangles)
+        for eye in self._eyes:
+            centre = vertices[eye].mean(dim=0)
+            arriving = closer(reaching, arriving, vertices, self.triangles, centre, _EYE_REACH_M)
+        return arriving
 
     def _hair(self, lights: Lights, pixels: int) -> _Hair | None:
         """How the strands are drawn, kept for the next picture under the same light."""

@@ -31,7 +31,7 @@ class Halved:
 
 
 def halved(triangles: Tensor, uv: Tensor, chosen: Tensor, vertices: Tensor, longest: float) -> Halved:
-    """Cut each chosen triangle into four, again and again, until their edges are short on average.
+    """Cut each chosen triangle into four, again and again, until each one's edges are short on average.
 
     Args:
         triangles: (T, 3) int64.
@@ -41,17 +41,18 @@ def halved(triangles: Tensor, uv: Tensor, chosen: Tensor, vertices: Tensor, long
         longest: Metres, the mean edge at most.
     """
     pairs: list[Tensor] = []
-    while bool(chosen.any()):
-        corners = triangles[chosen]
-        ends = torch.stack([corners, corners.roll(-1, 1)], dim=2)  # (C, 3, 2): of corner k and the next
-        if float((vertices[ends[..., 0]] - vertices[ends[..., 1]]).norm(dim=2).mean()) <= longest:
+    while True:
+        ends = torch.stack([triangles, triangles.roll(-1, 1)], dim=2)  # (T, 3, 2): of corner k and the next
+        lengths = (vertices[ends[..., 0]] - vertices[ends[..., 1]]).norm(dim=2)
+        chosen = chosen & (lengths.mean(dim=1) > longest)
+        if not bool(chosen.any()):
             break
-        edges, edge = torch.unique(ends.sort(dim=2).values.reshape(-1, 2), dim=0, return_inverse=True)
+        edges, edge = torch.unique(ends[chosen].sort(dim=2).values.reshape(-1, 2), dim=0, return_inverse=True)
         middle = len(vertices) + edge.reshape(-1, 3)
         pairs.append(edges)
         vertices = torch.cat([vertices, vertices[edges].mean(dim=1)])
+        corners, own = triangles[chosen], uv[chosen]
         triangles = torch.cat([triangles[~chosen], _four(corners, middle)])
-        own = uv[chosen]
         uv = torch.cat([uv[~chosen], _four(own, (own + own.roll(-1, 1)) / 2)])
         chosen = torch.arange(len(triangles)) >= len(triangles) - 4 * len(corners)
     return Halved(triangles, uv, pairs)

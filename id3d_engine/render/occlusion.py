@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -96,6 +97,37 @@ def soft_shadows(
     facing = facing.view(count, samples, -1).to(lit)
     share = lit.sum(1) / facing.sum(1).clamp(min=1)
     return torch.where(facing.sum(1) > 0, share, 1.0).T
+
+
+def closer(
+    arriving: Callable[[Tensor, Tensor], Tensor],
+    far: Tensor,
+    vertices: Tensor,
+    triangles: Tensor,
+    centre: Tensor,
+    reach: float,
+) -> Tensor:
+    """What arrives, found again around a place: the shadow maps' pixels are as much smaller as it is.
+
+    Args:
+        arriving: From (V, 3) vertices and (T, 3) triangles to (V, C), such as `ambient_occlusion`.
+        far: (V, C) the same for all vertices; what lies farther away than `reach` shades there alone.
+        centre: (3,) metres.
+        reach: Metres; from half of it on, the answer fades into `far`.
+
+    Returns:
+        (V, C).
+    """
+    distance = (vertices - centre).norm(dim=1)
+    near = triangles[(distance < reach)[triangles].all(dim=1)]
+    if not len(near):
+        return far
+    index, corner = torch.unique(near, return_inverse=True)
+    share = (2 - 2 * distance[index] / reach).clamp(0, 1)[:, None]
+    share = share * share * (3 - 2 * share)
+    out = far.clone()
+    out[index] += share * (arriving(vertices[index], corner) - far[index])
+    return out
 
 
 def _depth_at(place: Tensor, triangles: Tensor, blocker: Tensor, probe: Tensor) -> Tensor:

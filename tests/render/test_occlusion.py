@@ -1,6 +1,6 @@
 import torch
 
-from id3d_engine.render.occlusion import ambient_occlusion, interreflected, soft_shadows, visible_from
+from id3d_engine.render.occlusion import ambient_occlusion, closer, interreflected, soft_shadows, visible_from
 
 
 def with_screen(ball):
@@ -58,6 +58,28 @@ def test_a_wide_lamp_has_a_half_shadow():
         assert share[floor[:, 0] < -0.06].min() == 1 and share[floor[:, 0] > 0.06].max() == 0
         widths.append(int(((share > 0.05) & (share < 0.95)).sum()))
     assert 0 < widths[0] < widths[1]
+
+
+def test_a_closer_look_sees_what_small_lids_hide(ball):
+    # A ball of a twentieth of the size behind a plate with a slit, 1 mm before it, beside the large ball.
+    large, triangles = ball
+    small = (large - large.mean(0)) / 20 + torch.tensor([0.0, -0.2, 0.0])
+    corners = [[[-8, -6, z], [8, -6, z], [8, -6, end], [-8, -6, end]] for z, end in ((1, 8), (-8, -1))]
+    lids = [torch.tensor(lid) / 1000 + small.mean(0) for lid in corners]
+    quad = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
+    vertices = torch.cat([large, small, *lids])
+    after = 2 * len(large)
+    triangles = torch.cat([triangles, triangles + len(large), quad + after, quad + after + 4]).long()
+    centre = small.mean(0)
+    true = ambient_occlusion(vertices, triangles, 40, size=1600)
+    far = ambient_occlusion(vertices, triangles, 40)
+    found = closer(lambda v, t: ambient_occlusion(v, t, 40), far, vertices, triangles, centre, 0.03)
+    seen = torch.arange(len(large), after)[small[:, 1] < -0.2]
+    assert (found - true)[seen].abs().mean() < 0.25 * (far - true)[seen].abs().mean()
+    # Beyond its reach, and where nothing is, all stays.
+    assert torch.equal(found[: len(large)], far[: len(large)])
+    nowhere = closer(lambda v, t: ambient_occlusion(v, t, 40), far, vertices, triangles, centre + 9, 0.03)
+    assert torch.equal(nowhere, far)
 
 
 def test_walls_light_each_other_as_in_an_integrating_sphere() -> None:
