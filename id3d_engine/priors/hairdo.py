@@ -71,6 +71,7 @@ _CHOSEN = 2.0  # the sampler's logit of the style that is worn; a regressed one 
 _LEAST = 0.02  # of a probability that is regressed
 # The sampler draws what grows; of what grows in curls, two in three are combed or cut otherwise.
 _CURLS = 0.35
+_BOBS = 0.5  # of the sampler's, too: in photographs most hair that hangs is longer
 _DRAWS = 256  # people that are asked what they wear
 _DOUBTS = {"gender": 0.2, "age": 6.0}  # standard deviations of what is read from a shape
 
@@ -125,4 +126,7 @@ def _customs(person: NDArray[np.floating]) -> tuple[Array, float]:
         worn[HAIR_STYLES.index(drawn.style)] += 1
         curl += drawn.hair_curl / _DRAWS
     worn[[HAIR_STYLES.index(style) for style in ("curly", "afro")]] *= _CURLS
+    bob, long = HAIR_STYLES.index("bob"), HAIR_STYLES.index("long")
+    worn[long] += (1 - _BOBS) * worn[bob]
+    worn[bob] *= _BOBS
     return worn / worn.sum(), curl
