@@ -121,10 +121,13 @@ class Methods:
         preset: str | Preset = self.preset
         if name == "plain-sds":
             whole = settings_of(preset, self.prior)
-            plain, sds = (
-                replace(whole.sculpt, form="plain", quick_rounds=0),
-                replace(whole.paint, method="sds"),
+            # As many fits: it has one a look, where the whole method's looks are followed by several.
+            fits = (
+                whole.sculpt.rounds * whole.sculpt.inner_steps,
+                whole.paint.rounds * whole.paint.inner_steps,
             )
+            plain = replace(whole.sculpt, form="plain", quick_rounds=0, rounds=fits[0])
+            sds = replace(whole.paint, method="sds", rounds=fits[1])
             preset = replace(whole, sculpt=plain, paint=sds)
         person = subject.person
         if name in FROM_AVERAGE:
