@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 RESAMPLES, LEVEL = 2000, 0.95
 REFERENCES = ("average", "ridge")  # methods whose errors others are divided by
 DIVIDED = ("face_mm", "head_mm", "face_normals_deg")
+OURS = "id3d"  # the method that the others are compared with
 
 Row = Mapping[str, float]
 
@@ -77,6 +78,19 @@ class Report:
                     )
         return found
 
+    def differences(self) -> dict[str, dict[str, Interval]]:
+        """Another method -> figure -> by how much `OURS` is above it, person by person."""
+        rows = self.rows.get(OURS, [])
+        return {
+            method: {
+                name: mean_of([own[name] - row[name] for own, row in zip(rows, others, strict=True)])
+                for name in rows[0]
+                if all(name in row for row in [*rows, *others])
+            }
+            for method, others in self.rows.items()
+            if rows and method != OURS
+        }
+
     def groups(self, method: str, figure: str = "face_mm") -> dict[str, float]:
         """Group of people -> its mean figure over everybody's."""
         values = np.array([row[figure] for row in self.rows[method]])
@@ -91,23 +105,33 @@ class Report:
         return {
             "settings": dict(self.settings),
             "summary": {m: {k: asdict(v) for k, v in s.items()} for m, s in self.summary().items()},
+            "differences": {m: {k: asdict(v) for k, v in d.items()} for m, d in self.differences().items()},
             "groups": {method: self.groups(method) for method in self.rows},
             "people": [dict(row) for row in self.people],
             "rows": {method: [dict(row) for row in rows] for method, rows in self.rows.items()},
         }
 
     def to_markdown(self) -> str:
-        """A table of figures by method, and one of groups of people."""
-        summary = self.summary()
-        figures = list(dict.fromkeys(name for found in summary.values() for name in found))
-        lines = [_line(["figure", *summary]), _line(["---"] * (1 + len(summary)))]
-        for name in figures:
-            lines.append(_line([name, *(str(found.get(name, "")) for found in summary.values())]))
-        lines += ["", _line(["face error over everybody's", *summary]), _line(["---"] * (1 + len(summary)))]
-        groups = {method: self.groups(method) for method in summary}
+        """Figures by method, what the whole method differs by from the others, and groups of people."""
+        lines = _table("figure", self.summary())
+        if differences := self.differences():
+            lines += ["", *_table(f"{OURS} less", differences)]
+        lines += ["", *_head("face error over everybody's", self.rows)]
+        groups = {method: self.groups(method) for method in self.rows}
         for name in next(iter(groups.values())):
-            lines.append(_line([name, *(f"{groups[method][name]:.2f}" for method in summary)]))
+            lines.append(_line([name, *(f"{groups[method][name]:.2f}" for method in self.rows)]))
         return "\n".join(lines)
+
+
+def _table(title: str, columns: Mapping[str, Mapping[str, Interval]]) -> list[str]:
+    names = dict.fromkeys(name for found in columns.values() for name in found)
+    cells = ([str(found.get(name, "")) for found in columns.values()] for name in names)
+    return [*_head(title, columns), *(_line([name, *row]) for name, row in zip(names, cells, strict=True))]
+
+
+def _head(title: str, columns: Iterable[str]) -> list[str]:
+    cells = [title, *columns]
+    return [_line(cells), _line(["---"] * len(cells))]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -58,4 +58,8 @@ def test_the_tables() -> None:
     assert lines[0] == "| figure | average | id3d |" and lines[2].startswith(
         "| face_mm | 3 [2, 4] | 2 [1, 3] |"
     )
+    # People by people: one is 1 mm nearer, and so is the other, whatever they differ by.
+    assert "| id3d less | average |" in lines and "| face_mm | -1 [-1, -1] |" in lines
+    assert "extra" not in report.differences()["average"] and "id3d" not in report.differences()
+    assert not Report({"average": rows["average"]}, [WOMAN, MAN], {}).differences()
     assert json.loads(json.dumps(report.to_json()))["summary"]["id3d"]["face_mm"]["mean"] == 2.0
