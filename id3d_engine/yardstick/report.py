@@ -11,6 +11,8 @@ import numpy as np
 RESAMPLES, LEVEL = 2000, 0.95
 REFERENCES = ("average", "ridge")  # methods whose errors others are divided by
 DIVIDED = ("face_mm", "head_mm", "face_normals_deg")
+GROUPED = {"face_mm": "face error over everybody's", "albedo_error": "albedo error over everybody's"}
+FAIR, DARK = 0.35, 0.6  # a skin's melanin
 OURS = "id3d"  # the method that the others are compared with
 
 Row = Mapping[str, float]
@@ -55,7 +57,7 @@ class Report:
 
     Attributes:
         rows: Method -> one row of figures a person, people in the same order for all.
-        people: Who they are: attributes by name.
+        people: Who they are: attributes by name, and `melanin` of the skin.
         settings: What it was measured with.
     """
 
@@ -91,7 +93,7 @@ class Report:
             if rows and method != OURS
         }
 
-    def groups(self, method: str, figure: str = "face_mm") -> dict[str, float]:
+    def groups(self, method: str, figure: str) -> dict[str, float]:
         """Group of people -> its mean figure over everybody's."""
         values = np.array([row[figure] for row in self.rows[method]])
         return {
@@ -100,13 +102,21 @@ class Report:
             if inside.any()
         }
 
+    def _grouped(self) -> list[str]:
+        return [
+            figure for figure in GROUPED if all(figure in row for rows in self.rows.values() for row in rows)
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """For `json.dumps`."""
         return {
             "settings": dict(self.settings),
             "summary": {m: {k: asdict(v) for k, v in s.items()} for m, s in self.summary().items()},
             "differences": {m: {k: asdict(v) for k, v in d.items()} for m, d in self.differences().items()},
-            "groups": {method: self.groups(method) for method in self.rows},
+            "groups": {
+                figure: {method: self.groups(method, figure) for method in self.rows}
+                for figure in self._grouped()
+            },
             "people": [dict(row) for row in self.people],
             "rows": {method: [dict(row) for row in rows] for method, rows in self.rows.items()},
         }
@@ -116,10 +126,11 @@ class Report:
         lines = _table("figure", self.summary())
         if differences := self.differences():
             lines += ["", *_table(f"{OURS} less", differences)]
-        lines += ["", *_head("face error over everybody's", self.rows)]
-        groups = {method: self.groups(method) for method in self.rows}
-        for name in next(iter(groups.values())):
-            lines.append(_line([name, *(f"{groups[method][name]:.2f}" for method in self.rows)]))
+        for figure in self._grouped():
+            lines += ["", *_head(GROUPED[figure], self.rows)]
+            groups = {method: self.groups(method, figure) for method in self.rows}
+            for name in next(iter(groups.values())):
+                lines.append(_line([name, *(f"{groups[method][name]:.2f}" for method in self.rows)]))
         return "\n".join(lines)
 
 
@@ -142,7 +153,7 @@ def _groups(people: Sequence[Row]) -> dict[str, np.ndarray]:
     def of(name: str) -> np.ndarray:
         return np.array([row[name] for row in people])
 
-    age, ancestries = of("age"), ("african", "asian", "caucasian")
+    age, skin, ancestries = of("age"), of("melanin"), ("african", "asian", "caucasian")
     most = np.argmax([of(name) for name in ancestries], axis=0)
     return {
         "women": of("gender") < 0.5,
@@ -150,5 +161,8 @@ def _groups(people: Sequence[Row]) -> dict[str, np.ndarray]:
         "under 25": age < 25,
         "25 to 55": (age >= 25) & (age <= 55),
         "over 55": age > 55,
+        "fair skin": skin < FAIR,
+        "medium skin": (skin >= FAIR) & (skin < DARK),
+        "dark skin": skin >= DARK,
         **{f"mostly {name}": most == k for k, name in enumerate(ancestries)},
     }

@@ -76,7 +76,9 @@ def run(
             say(f"{name}, person {index + 1} of {people}: face {found[-1]['row']['face_mm']:.2f} mm")
         rows[name] = _with_likeness(found, guided, judged)
     settings = {"people": people, "prior": str(prior), "preset": preset, "judge": judge is not None}
-    report = Report(rows, [dict(subject.asset.attributes) for subject in subjects], settings)
+    assets = [subject.asset for subject in subjects]
+    who = [{**asset.attributes, "melanin": asset.appearance.melanin} for asset in assets]
+    report = Report(rows, who, settings)
     _write(out / "report.json", json.dumps(report.to_json(), indent=2))
     _write(out / "report.md", report.to_markdown() + "\n")
     return report

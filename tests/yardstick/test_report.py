@@ -10,8 +10,8 @@ import pytest
 
 from id3d_engine.yardstick.report import Report, mean_of, ratio_of
 
-WOMAN = {"gender": 0.1, "age": 20.0, "african": 0.1, "asian": 0.7, "caucasian": 0.2}
-MAN = {"gender": 0.9, "age": 60.0, "african": 0.8, "asian": 0.1, "caucasian": 0.1}
+WOMAN = {"gender": 0.1, "age": 20.0, "african": 0.1, "asian": 0.7, "caucasian": 0.2, "melanin": 0.2}
+MAN = {"gender": 0.9, "age": 60.0, "african": 0.8, "asian": 0.1, "caucasian": 0.1, "melanin": 0.6}
 
 
 def test_intervals_hold_the_mean_as_often_as_they_say() -> None:
@@ -44,12 +44,14 @@ def test_the_tables() -> None:
     found = report.summary()
     assert found["id3d"]["face_over_average"].mean == pytest.approx(2 / 3)
     assert "face_over_average" not in found["average"] and "extra" not in found["id3d"]
-    assert report.groups("id3d") == pytest.approx(
+    assert report.groups("id3d", "face_mm") == pytest.approx(
         {
             "women": 0.5,
             "men": 1.5,
             "under 25": 0.5,
             "over 55": 1.5,
+            "fair skin": 0.5,
+            "dark skin": 1.5,
             "mostly african": 1.5,
             "mostly asian": 0.5,
         }
