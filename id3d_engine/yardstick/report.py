@@ -69,8 +69,7 @@ class Report:
         """Method -> figure -> interval, with errors over those of the `REFERENCES` too."""
         found: dict[str, dict[str, Interval]] = {}
         for method, rows in self.rows.items():
-            names = [name for name in rows[0] if all(name in row for row in rows)]
-            found[method] = {name: mean_of([row[name] for row in rows]) for name in names}
+            found[method] = {name: mean_of([row[name] for row in rows]) for name in _shared(rows)}
             for reference in REFERENCES:
                 if method == reference or reference not in self.rows:
                     continue
@@ -86,8 +85,7 @@ class Report:
         return {
             method: {
                 name: mean_of([own[name] - row[name] for own, row in zip(rows, others, strict=True)])
-                for name in rows[0]
-                if all(name in row for row in [*rows, *others])
+                for name in _shared([*rows, *others])
             }
             for method, others in self.rows.items()
             if rows and method != OURS
@@ -102,10 +100,14 @@ class Report:
             if inside.any()
         }
 
-    def _grouped(self) -> list[str]:
-        return [
-            figure for figure in GROUPED if all(figure in row for rows in self.rows.values() for row in rows)
-        ]
+    def grouped(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Figure of `GROUPED` -> method -> `groups`, where it was measured of all."""
+        measured = _shared([row for rows in self.rows.values() for row in rows])
+        return {
+            figure: {method: self.groups(method, figure) for method in self.rows}
+            for figure in GROUPED
+            if figure in measured
+        }
 
     def to_json(self) -> dict[str, Any]:
         """For `json.dumps`."""
@@ -113,10 +115,7 @@ class Report:
             "settings": dict(self.settings),
             "summary": {m: {k: asdict(v) for k, v in s.items()} for m, s in self.summary().items()},
             "differences": {m: {k: asdict(v) for k, v in d.items()} for m, d in self.differences().items()},
-            "groups": {
-                figure: {method: self.groups(method, figure) for method in self.rows}
-                for figure in self._grouped()
-            },
+            "groups": self.grouped(),
             "people": [dict(row) for row in self.people],
             "rows": {method: [dict(row) for row in rows] for method, rows in self.rows.items()},
         }
@@ -126,12 +125,16 @@ class Report:
         lines = _table("figure", self.summary())
         if differences := self.differences():
             lines += ["", *_table(f"{OURS} less", differences)]
-        for figure in self._grouped():
+        for figure, groups in self.grouped().items():
             lines += ["", *_head(GROUPED[figure], self.rows)]
-            groups = {method: self.groups(method, figure) for method in self.rows}
             for name in next(iter(groups.values())):
                 lines.append(_line([name, *(f"{groups[method][name]:.2f}" for method in self.rows)]))
         return "\n".join(lines)
+
+
+def _shared(rows: Sequence[Row]) -> list[str]:
+    """Figures that all rows have."""
+    return [name for name in rows[0] if all(name in row for row in rows)]
 
 
 def _table(title: str, columns: Mapping[str, Mapping[str, Interval]]) -> list[str]:
