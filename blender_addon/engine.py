@@ -32,10 +32,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Cancel: the engine is asked; so many seconds later told; so many later ended. It keeps its checkpoints.
 _PATIENCE_S = (1.2, 0.3)
 _STAGES = {
-    "sculpt": "1 of 4: Shape",
-    "wrap": "2 of 4: Mesh",
-    "polish": "3 of 4: Expressions",
-    "paint": "4 of 4: Skin",
+    "sculpt": "1 of 3: Shape",
+    "wrap": "2 of 3: Mesh",
+    "polish": "2 of 3: Expressions",  # where the prior is asked for them
+    "paint": "3 of 3: Skin",
 }
 
 Event = dict[str, Any]

@@ -52,8 +52,6 @@ def settings_of(preset: str | Preset, prior: str | Path = "starter") -> Preset:
         sculpt = replace(sculpt, noise_level=ramp, guidance=guidance, generic=generic)
         ramp = replace(ramp, last=max(polish.rounds - 1, 0))
         polish = replace(polish, noise_level=ramp, guidance=guidance, generic=generic)
-        if generic:
-            polish = replace(polish, learning_rate_m=PolishConfig.learning_rate_m)
     if albedo is not None:
         paint = replace(
             paint,
@@ -65,8 +63,8 @@ def settings_of(preset: str | Preset, prior: str | Path = "starter") -> Preset:
         # What is asked for a person's sake alone never ends, however near the head is: more rounds even it
         # out over more views and noise, but are to go no farther.
         sculpt = replace(sculpt, learning_rate=sculpt.learning_rate * _DRAFT.rounds / sculpt.rounds)
-        rate = polish.learning_rate_m * _POLISH.rounds / max(polish.rounds, 1)
-        polish = replace(polish, learning_rate_m=rate)
+        # Of expressions, recipes in the head's own units know more than what is asked so (docs/priors.md).
+        polish = replace(polish, rounds=0)
     return Preset(sculpt, polish, paint)
 
 
@@ -92,9 +90,7 @@ _DRAFT = SculptConfig(
     learning_rate=2e-4,
 )
 
-# Of what such a prior asks of expressions, recipes in the head's own units know four fifths better
-# (docs/priors.md).
-_POLISH = PolishConfig(noise_level=_GENTLY, generic=0.0, learning_rate_m=6e-5)
+_POLISH = PolishConfig(noise_level=_GENTLY, generic=0.0)
 
 PRESETS: dict[str, Preset] = {
     "draft": Preset(_DRAFT, _POLISH, PaintConfig.preset("draft")),

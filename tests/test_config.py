@@ -13,8 +13,9 @@ from id3d_engine.errors import InputError
 
 
 def test_a_prior_without_advice_is_asked_as_the_preset_does(tiny_prior: Path) -> None:
-    assert settings_of("draft", tiny_prior) == PRESETS["draft"]
-    assert settings_of("draft") != PRESETS["draft"]  # the shipped ones say how to be asked
+    draft, asked = PRESETS["draft"], settings_of("draft", tiny_prior)
+    assert (asked.sculpt, asked.paint) == (draft.sculpt, draft.paint)
+    assert settings_of("draft").paint != draft.paint  # the shipped ones say how to be asked
     assert settings_of(PRESETS["high"]) is PRESETS["high"]
     with pytest.raises(InputError, match="unknown preset 'best': choose one of draft, standard, high"):
         settings_of("best")
@@ -23,22 +24,22 @@ def test_a_prior_without_advice_is_asked_as_the_preset_does(tiny_prior: Path) ->
 def test_more_rounds_go_no_farther_where_the_prior_is_asked_for_the_person_alone(
     tiny_prior: Path, tmp_path: Path
 ) -> None:
-    def reach(prior: Path, preset: str) -> tuple[float, float]:
-        asked = settings_of(preset, prior)
-        sculpt, polish = asked.sculpt, asked.polish
-        return sculpt.learning_rate * sculpt.rounds, polish.learning_rate_m * polish.rounds
+    def reach(prior: Path, preset: str) -> float:
+        sculpt = settings_of(preset, prior).sculpt
+        return sculpt.learning_rate * sculpt.rounds
 
     for preset in ("standard", "high"):
         assert reach(tiny_prior, preset) == pytest.approx(reach(tiny_prior, "draft"))
+        assert settings_of(preset, tiny_prior).polish.rounds == 0  # the recipes know expressions better
     folder = tmp_path / "strong"
     shutil.copytree(tiny_prior, folder)
     note = folder / "geometry.json"
     values = json.loads(note.read_text(encoding="utf-8"))
     values["advice"] = {"noise": [0.7, 0.3], "guidance": 1.0, "generic": 1.0}
     note.write_text(json.dumps(values), encoding="utf-8")
-    assert reach(folder, "standard")[0] > 2 * reach(folder, "draft")[0]
+    assert reach(folder, "standard") > 2 * reach(folder, "draft")
     # What heads at large are like, such a prior knows better than the recipes.
-    assert reach(folder, "draft")[1] > 4 * reach(tiny_prior, "draft")[1]
+    assert settings_of("standard", folder).polish.rounds > settings_of("draft", folder).polish.rounds > 0
 
 
 def test_advice_is_followed_in_every_stage_but_not_over_settings_of_ones_own(

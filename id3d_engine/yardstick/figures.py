@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,9 +17,11 @@ from ..expressions import EXPRESSION_NAMES
 from ..geometry.closest import vertex_normals
 from ..geometry.mesh_quality import align, keys_quality, surface_error
 from ..head import Head
+from ..png import to_uint8
 from ..template import SKIN, HeadTemplate, per_triangle
 
 ALBEDO_PX = 256
+LARGEST_PX = 4096
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 FACE = 0.5  # a vertex or texel with more of the region's weight is of the face
 
@@ -37,8 +41,8 @@ def figures(head: Head, asset: HeadAsset, template: HeadTemplate) -> dict[str, f
         "head_mm": 1e3 * surface_error(head.vertices, true_head, template.triangles),
         "face_normals_deg": normal_error_deg(head.vertices, true_head, template),
         **albedo_figures(
-            _albedo(head),
-            author_textures(template, asset.appearance, ALBEDO_PX, head.strands is None).albedo_srgb,
+            _reduced(head.textures["albedo"]),
+            _reduced(_true_albedo(head, asset, template)),
             vertex_normals(head.vertices, template.triangles),
             template,
         ),
@@ -88,7 +92,7 @@ def albedo_figures(
     `albedo_error` is the mean absolute difference, 0 to 1. `albedo_shadow` is the part of the luminance's
     difference that goes with light from a side, its standard deviation in percent, for the worst of six
     sides. `albedo_sharpness` is the mean difference of neighbouring texels' luminance over that of the true
-    albedo.
+    albedo, and `albedo_sharpness_off` the size of its logarithm: too sharp is no better than too soft.
 
     Args:
         own, true: (ALBEDO_PX, ALBEDO_PX, 3) sRGB from 0 to 1.
@@ -102,10 +106,12 @@ def albedo_figures(
     light -= light.mean(axis=0)
     too_light = ((own - true) @ LUMINANCE).reshape(-1)[texels]
     along = light.T @ (too_light - too_light.mean()) / len(texels) / np.maximum(light.std(axis=0), 1e-6)
+    sharpness = _sharpness(own, texels) / max(_sharpness(true, texels), 1e-9)
     return {
         "albedo_error": float(np.abs(own - true).reshape(-1, 3)[texels].mean()),
         "albedo_shadow": 100 * float(np.abs(along).max()),
-        "albedo_sharpness": _sharpness(own, texels) / max(_sharpness(true, texels), 1e-9),
+        "albedo_sharpness": sharpness,
+        "albedo_sharpness_off": abs(math.log(max(sharpness, 1e-9))),
     }
 
 
@@ -120,9 +126,15 @@ def _sharpness(albedo: NDArray[np.floating], texels: NDArray[np.int64]) -> float
     return float(across + down) / 2
 
 
-def _albedo(head: Head) -> NDArray[np.float64]:
-    """(ALBEDO_PX, ALBEDO_PX, 3) of the neutral, 0 to 1."""
-    picture = Image.fromarray(head.textures["albedo"]).resize((ALBEDO_PX, ALBEDO_PX), Image.Resampling.BOX)
+def _true_albedo(head: Head, asset: HeadAsset, template: HeadTemplate) -> NDArray[np.uint8]:
+    """As large as the head's own: fewer texels would show other detail once both are reduced."""
+    size = min(max(len(head.textures["albedo"]), ALBEDO_PX), LARGEST_PX)
+    return to_uint8(author_textures(template, asset.appearance, size, head.strands is None).albedo_srgb)
+
+
+def _reduced(albedo: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(T, T, 3) -> (ALBEDO_PX, ALBEDO_PX, 3) from 0 to 1."""
+    picture = Image.fromarray(albedo).resize((ALBEDO_PX, ALBEDO_PX), Image.Resampling.BOX)
     return np.asarray(picture, float) / 255
 
 

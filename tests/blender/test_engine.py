@@ -187,7 +187,7 @@ def test_progress_for_people():
 
 
 def test_stages_have_names_for_people():
-    assert addon_engine.describe({"stage": "paint", "step": 1, "steps": 2}) == (0.5, "4 of 4: Skin 1/2")
+    assert addon_engine.describe({"stage": "paint", "step": 1, "steps": 2}) == (0.5, "3 of 3: Skin 1/2")
 
 
 def test_a_name_belongs_to_who_claimed_it_first(tmp_path):

@@ -29,7 +29,7 @@ def test_a_job_survives_what_an_artist_does_meanwhile(facts):
     assert live["hidden"] == [True, True] and live["visible"]
     assert live["selected"] == ["chosen"] and live["active"] == "chosen"
     assert live["notes"] == ["two faces; the larger was taken"] and live["picture"] > 0
-    assert live["text"] == "1 of 4: Shape 6/12, 9 s left"
+    assert live["text"] == "1 of 3: Shape 6/12, 9 s left"
     assert "A head is being made: wait for it, or cancel it" in facts["second_job"]
     assert facts["saved_without"] == []
     assert "There is no log" in facts["nothing_to_log"]

@@ -38,7 +38,7 @@ def test_a_perfect_head(asset, perfect: Head) -> None:
     found = figures(perfect, asset, load_template())
     for name in ("face_mm", "head_mm", "face_normals_deg", "expression_mm"):
         assert found[name] == pytest.approx(0, abs=1e-3)
-    assert found["albedo_error"] < 0.01  # the maps are larger than what is compared
+    assert found["albedo_error"] == 0 and found["albedo_sharpness"] == 1
     assert found["expressions_right_of_13"] == 13
 
 
@@ -67,6 +67,9 @@ def test_shadow_and_sharpness(perfect: Head) -> None:
     smooth = even + 0.001 * np.arange(256)[:, None, None] / 256
     sharp = albedo_figures(speckled, smooth, normals, template)
     assert sharp["albedo_sharpness"] > 20 and sharp["albedo_shadow"] < 0.5
+    dull = albedo_figures(smooth, speckled, normals, template)
+    assert dull["albedo_sharpness_off"] == pytest.approx(sharp["albedo_sharpness_off"])
+    assert dull["albedo_sharpness"] < 0.05
 
     atlas = make_atlas(template, 256)
     shade = np.zeros(256 * 256)
@@ -78,4 +81,4 @@ def test_shadow_and_sharpness(perfect: Head) -> None:
     assert burnt["albedo_shadow"] > 1 and darker["albedo_shadow"] == pytest.approx(2 * burnt["albedo_shadow"])
     # What the true face has, too, is no shadow.
     own = albedo_figures(speckled + 0.4 * shade, speckled + 0.4 * shade, normals, template)
-    assert own == {"albedo_error": 0, "albedo_shadow": 0, "albedo_sharpness": 1}
+    assert own == {"albedo_error": 0, "albedo_shadow": 0, "albedo_sharpness": 1, "albedo_sharpness_off": 0}
