@@ -19,18 +19,18 @@ from id3d_engine.yardstick.run import run
 
 
 @pytest.mark.slow
-def test_two_people(tmp_path: Path) -> None:
+def test_four_people(tmp_path: Path) -> None:
     said: list[str] = []
-    report = run(tmp_path, people=2, methods=("average", "start"), say=said.append)
-    assert len(said) == 4 and said[0].startswith("average, person 1 of 2: face ")
+    report = run(tmp_path, people=4, methods=("average", "start"), say=said.append)
+    assert len(said) == 8 and said[0].startswith("average, person 1 of 4: face ")
     summary = report.summary()
     assert summary["start"]["face_over_average"].mean < 1 and summary["start"]["guide_rank1"].mean == 1
-    assert json.loads((tmp_path / "report.json").read_text())["settings"]["people"] == 2
+    assert json.loads((tmp_path / "report.json").read_text())["settings"]["people"] == 4
     assert (tmp_path / "report.md").read_text().startswith("| figure | average | start |")
     assert 0 < summary["start"]["seconds"].mean < 600 and 0.1 < summary["start"]["peak_gb"].mean < 20
     # What is finished is kept: heads and figures are read again.
     stamp = (tmp_path / "start" / "00.json").stat().st_mtime_ns
-    again = run(tmp_path, people=2, methods=("average", "start"))
+    again = run(tmp_path, people=4, methods=("average", "start"))
     assert again.rows == report.rows and (tmp_path / "start" / "00.json").stat().st_mtime_ns == stamp
 
 
