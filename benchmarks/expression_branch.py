@@ -25,6 +25,7 @@ from id3d_engine.priors.prior import Prior
 from id3d_engine.priors.start import HeadStart
 from id3d_engine.rig.units import pose, transfer_units
 from id3d_engine.template import HeadTemplate, load_template
+from id3d_engine.yardstick.figures import expression_error_mm
 from id3d_engine.yardstick.report import mean_of
 from id3d_engine.yardstick.subjects import Subject, held_out
 
@@ -57,12 +58,10 @@ def measured(person: Subject, template: HeadTemplate, prior: Prior | None) -> ND
     if prior is not None:
         embedding = person.person.embedding
         own = polish(head, own, template, prior, embedding, EXPRESSIONS, None, ASKED, Job())
-    rows = []
-    for name, offsets in own.items():
-        true = asset.expression(name)
-        along = (face[:, None] * offsets * true).sum() / (face[:, None] * true**2).sum()
-        rows.append((along, 1e3 * (face * np.linalg.norm(offsets - true, axis=1)).sum() / face.sum()))
-    return np.mean(rows, axis=0)
+    found, true = np.stack(list(own.values())), np.stack([asset.expression(name) for name in own])
+    weight = face[:, None]
+    strengths = (weight * found * true).sum(axis=(1, 2)) / (weight * true**2).sum(axis=(1, 2))
+    return np.array([strengths.mean(), expression_error_mm(found, true, face)])
 
 
 if __name__ == "__main__":

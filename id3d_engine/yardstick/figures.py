@@ -52,9 +52,7 @@ def figures(head: Head, asset: HeadAsset, template: HeadTemplate) -> dict[str, f
         own = np.stack([head.shape_keys[head.names.index(name)] for name in names])
         true = np.stack([asset.expression(name) for name in names])
         found["expressions_right_of_13"] = float(expressions_right(own, true))
-        found["expression_mm"] = 1e3 * float(
-            (face * np.linalg.norm(own - true, axis=2)).sum(1).mean() / face.sum()
-        )
+        found["expression_mm"] = expression_error_mm(own, true, face)
         posed, skin = dict(zip(names, own, strict=True)), per_triangle(template.part == SKIN)
         quality = keys_quality(head.vertices, posed, template.triangles, skin)
         found["inverted_percent"] = 100 * max(key.inverted for key in quality.values())
@@ -73,6 +71,13 @@ def normal_error_deg(
         axis=1
     )
     return float((face * np.degrees(np.arccos(np.clip(cosine, -1, 1)))).sum() / face.sum())
+
+
+def expression_error_mm(
+    own: NDArray[np.floating], true: NDArray[np.floating], face: NDArray[np.floating]
+) -> float:
+    """Mean distance of (E, V, 3) offsets from the true ones, vertices weighted by (V,) `face`."""
+    return 1e3 * float((face * np.linalg.norm(own - true, axis=2)).sum(1).mean() / face.sum())
 
 
 def expressions_right(own: NDArray[np.floating], true: NDArray[np.floating]) -> int:
